@@ -1,0 +1,72 @@
+// Files at the edge of the program: mapped for reading, private for writing.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace vitrine {
+
+// A whole file as bytes, by mmap. gzip files are inflated into an unlinked
+// temporary file first, so bytes() is always the plain content. Owner: the
+// caller; bytes() is valid for the object's life.
+class MappedFile {
+ public:
+  static Result<MappedFile> open(const std::string& path);
+  ~MappedFile();
+  MappedFile(MappedFile&&) noexcept;
+  MappedFile& operator=(MappedFile&&) noexcept;
+
+  Bytes bytes() const { return bytes_; }
+  const std::string& path() const { return path_; }
+  bool was_gzip() const { return was_gzip_; }
+  bool truncated_gzip() const { return truncated_gzip_; }  // inflated as far as it went
+
+  // The caller will not read [0, end) again soon: lets the kernel drop the
+  // pages, so that memory stays flat on files larger than memory.
+  void release_before(uint64_t end);
+
+ private:
+  MappedFile() = default;
+  std::string path_;
+  Bytes bytes_;
+  uint64_t released_ = 0;
+  bool was_gzip_ = false;
+  bool truncated_gzip_ = false;
+};
+
+// Bytes that grow: memory up to a bound, then an unlinked temporary file, so
+// that a large body stays addressable as one contiguous span without holding
+// memory. Used for bodies (BodyRef).
+class SpillBuffer {
+ public:
+  explicit SpillBuffer(size_t memory_bound = 4 << 20);
+  ~SpillBuffer();
+  SpillBuffer(SpillBuffer&&) noexcept;
+  SpillBuffer& operator=(SpillBuffer&&) noexcept;
+
+  Status append(Bytes bytes);
+  uint64_t size() const { return size_; }
+  Bytes view();  // valid until the next append or destruction
+  void clear();
+
+ private:
+  void unmap();
+  std::string memory_;
+  size_t memory_bound_;
+  uint64_t size_ = 0;
+  int descriptor_ = -1;
+  void* mapping_ = nullptr;
+  uint64_t mapped_ = 0;
+};
+
+Result<std::string> read_file(const std::string& path, uint64_t bound = 64ull << 20);
+
+// Writes `content` to `path` through a temporary file in the same folder and
+// rename(2); mode 0600: evidence is not for everybody.
+Status write_file(const std::string& path, std::string_view content);
+
+}  // namespace vitrine

@@ -1,0 +1,39 @@
+// Bounded streaming decompression (RFC 1950-1952, 7932, 8878) for content
+// codings, compressed values and permessage-deflate.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "capture/origin.h"
+
+namespace vitrine {
+
+class Decompressor {
+ public:
+  enum class State : uint8_t { more, done, malformed, bound };
+  // kind: gzip, zlib, deflate (raw), br, zstd. `gzip` accepts several members;
+  // `zlib` is what HTTP calls "deflate" and also accepts raw deflate, as
+  // browsers do. Stops with `bound` when output would pass max_output.
+  static std::unique_ptr<Decompressor> create(Decoder kind, uint64_t max_output);
+  virtual ~Decompressor() = default;
+  // Appends output to `out`; `consumed` = input bytes used (all, unless done/malformed/bound).
+  virtual State feed(Bytes input, std::string& out, size_t& consumed) = 0;
+};
+
+// Maps an HTTP content-coding token ("gzip", "x-gzip", "deflate", "br",
+// "zstd") to its decoder; false for identity-unknown tokens.
+bool content_coding(std::string_view token, Decoder& out);
+
+// One-shot: decodes as far as it goes. complete=false when cut or malformed.
+struct Inflated {
+  std::string bytes;
+  bool complete = false;
+  Decompressor::State state = Decompressor::State::more;
+};
+Inflated decompress(Decoder kind, Bytes input, uint64_t max_output);
+
+}  // namespace vitrine

@@ -1,0 +1,50 @@
+// TCP reassembly of one connection, from outside and possibly from its middle
+// (RFC 9293): out of order, overlap (first copy wins, conflicting bytes are an
+// issue), retransmission, keep-alive, missing SYN, sequence wrap-around, gaps.
+#pragma once
+
+#include <memory>
+
+#include "capture/net/ip.h"
+#include "capture/stream.h"
+
+namespace vitrine {
+
+struct TcpHeader {
+  uint16_t source_port = 0, destination_port = 0;
+  uint32_t sequence = 0, acknowledgment = 0;
+  bool syn = false, ack = false, fin = false, rst = false;
+  Bytes payload;
+  uint32_t missing = 0;  // payload bytes cut by the snap length, after `payload`
+};
+// False when the header does not fit in the payload (issue text in `why`).
+bool parse_tcp(const Datagram& datagram, TcpHeader& out, std::string_view& why);
+
+struct TcpLimits {
+  uint64_t pending_bytes = 8 << 20;   // out-of-order bytes held per direction before a hole is called a gap
+  uint32_t pending_segments = 4096;
+};
+
+// One connection (both directions). Emits StreamChunks to `sink` in stream
+// order per direction. A hole becomes a gap chunk when: the peer acknowledged
+// data beyond it and pending exceeds limits, or the limits are exceeded, or the
+// stream closes, or finish() is called.
+class TcpConnection {
+ public:
+  TcpConnection(StreamSink& sink, IssueSink& issues, uint64_t connection, TcpLimits limits = {});
+  ~TcpConnection();
+  void segment(Direction direction, const TcpHeader& tcp, Timestamp time, uint64_t packet);
+  void finish(StreamChunk::Close why, Timestamp time, uint64_t packet);  // flushes; emits close chunks not yet sent
+  bool closed() const;      // both directions ended (FIN/RST)
+  bool mid_stream() const;  // no SYN was seen
+  uint64_t pending_bytes() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Is this SYN the start of a new connection on a used 4-tuple?
+bool starts_new_connection(const TcpConnection& existing, Direction direction, const TcpHeader& tcp);
+
+}  // namespace vitrine

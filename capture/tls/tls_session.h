@@ -1,0 +1,46 @@
+// Passive TLS 1.2/1.3 (RFC 5246, 8446) of one connection: two raw TCP streams
+// in, two plaintext streams out. Without keys it still reads the hellos.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "capture/exchange.h"
+#include "capture/stream.h"
+#include "capture/tls/secrets.h"
+
+namespace vitrine {
+
+// True when the first bytes of a client's stream can be a TLS record.
+bool looks_like_tls(Bytes first);  // needs >= 3 bytes; also accepts a record found mid-stream
+
+class TlsSink : public IssueSink {
+ public:
+  // The ClientHello (and later the ServerHello, certificate) was read: info is
+  // complete as far as it goes. Called again when it grows.
+  virtual void on_tls_info(const TlsInfo& info) = 0;
+  // The next plaintext chunk; offsets count plaintext application bytes of that
+  // direction; gap when records were lost or could not be opened (length = the
+  // plaintext bytes missing, best known), close at close_notify or stream end.
+  // `record` = the TLS record(s) in the raw stream this chunk came from.
+  virtual void on_plaintext(const StreamChunk& chunk, StreamSpan record) = 0;
+  // Raw stream bytes that are not plaintext given to on_plaintext: record
+  // headers, tags, padding, handshake, alerts (decoded), or no_key etc. Every
+  // raw byte is either in some plaintext chunk's bytes or counted here once.
+  // A record of 5+L raw bytes that yields P plaintext bytes counts 5+L-P.
+  virtual void on_bytes(Direction direction, Cause cause, uint64_t bytes) = 0;
+};
+
+class TlsSession : public StreamSink {
+ public:
+  TlsSession(const SecretStore& secrets, TlsSink& sink, uint64_t connection);
+  ~TlsSession() override;
+  void on_chunk(const StreamChunk& chunk) override;  // raw stream; close chunks flush
+  const TlsInfo& info() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace vitrine
