@@ -108,8 +108,15 @@ void MappedFile::release_before(uint64_t end) {
   constexpr uint64_t kStep = 8 << 20;  // one system call per 8 MiB
   end = std::min<uint64_t>(end, bytes_.size()) / kStep * kStep;
   if (end <= released_) return;
-  madvise(const_cast<uint8_t*>(bytes_.data()) + released_, end - released_, MADV_DONTNEED);
+  drop_pages(released_, end);
   released_ = end;
+}
+
+void MappedFile::drop_pages(uint64_t begin, uint64_t end) {
+  constexpr uint64_t kPage = 4096;
+  begin = (begin + kPage - 1) / kPage * kPage;
+  end = std::min<uint64_t>(end, bytes_.size()) / kPage * kPage;
+  if (begin < end) madvise(const_cast<uint8_t*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
 }
 
 SpillBuffer::SpillBuffer(size_t memory_bound) : memory_bound_(memory_bound) {}

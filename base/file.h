@@ -28,6 +28,8 @@ class MappedFile {
   // The caller will not read [0, end) again soon: lets the kernel drop the
   // pages, so that memory stays flat on files larger than memory.
   void release_before(uint64_t end);
+  // The same for [begin, end), any number of times.
+  void drop_pages(uint64_t begin, uint64_t end);
 
  private:
   MappedFile() = default;

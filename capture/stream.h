@@ -21,6 +21,7 @@ struct StreamChunk {
   uint64_t offset = 0;          // of the first byte (or of the gap) in this stream; gaps count
   Bytes bytes;                  // borrowed for the call
   uint64_t gap_length = 0;
+  bool gap_accounted = false;   // an earlier stage (TLS) has put the gap's bytes into the ledger already
   Timestamp time;
   uint64_t packet = 0;          // packet that made this chunk available
 };

@@ -1,0 +1,199 @@
+#include "capture/pipeline/pipeline.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+namespace vitrine {
+namespace {
+
+constexpr size_t kBatchPackets = 8192;
+constexpr uint64_t kBatchBytes = 8 << 20;
+constexpr size_t kBatchesInFlight = 4;
+// A connection without a packet for this long (capture time) is closed; TCP
+// keep-alives default to 45-75 s in browsers, long polls to a few minutes.
+constexpr int64_t kIdleNs = 600ll * 1'000'000'000;
+
+struct Batch {
+  std::vector<std::vector<Datagram>> shards;
+  uint64_t last_packet = 0;
+  uint64_t position = 0;  // of the reader behind this batch
+  Timestamp sweep_before;
+  bool sweep = false;
+  bool last = false;
+  Timestamp last_time;
+
+  std::mutex mutex;
+  std::condition_variable done;
+  size_t pending = 0;
+  std::vector<std::unique_ptr<ShardOutput>> outputs;
+};
+
+struct Worker {
+  std::unique_ptr<ShardConsumer> consumer;
+  std::unique_ptr<Shard> shard;
+  std::thread thread;
+  std::mutex mutex;
+  std::condition_variable ready;
+  std::deque<std::shared_ptr<Batch>> queue;
+  bool stop = false;
+
+  void run(Batch& batch, size_t index) {
+    for (const Datagram& datagram : batch.shards[index]) shard->datagram(datagram);
+    if (batch.sweep) shard->sweep(batch.sweep_before, batch.last_packet);
+    if (batch.last) shard->finish(batch.last_time);
+    batch.outputs[index] = consumer->take();
+  }
+
+  void loop(size_t index) {
+    for (;;) {
+      std::shared_ptr<Batch> batch;
+      {
+        std::unique_lock lock(mutex);
+        ready.wait(lock, [this] { return stop || !queue.empty(); });
+        if (queue.empty()) return;
+        batch = std::move(queue.front());
+        queue.pop_front();
+      }
+      run(*batch, index);
+      std::lock_guard lock(batch->mutex);
+      if (--batch->pending == 0) batch->done.notify_one();
+    }
+  }
+};
+
+// Fills batches from the reader: the only place that sees packets.
+class Reader {
+ public:
+  Reader(PacketReader& packets, IssueLog& issues, PipelineSummary& summary, size_t shards)
+      : packets_(packets), ip_(issues), summary_(summary), shards_(shards) {}
+
+  std::shared_ptr<Batch> next() {
+    auto batch = std::make_shared<Batch>();
+    batch->shards.resize(shards_);
+    batch->outputs.resize(shards_);
+    batch->pending = shards_;
+    uint64_t bytes = 0;
+    size_t count = 0;
+    Packet packet;
+    while (count < kBatchPackets && bytes < kBatchBytes) {
+      if (!packets_.next(packet)) {
+        batch->last = true;
+        break;
+      }
+      ++count;
+      bytes += packet.data.size();
+      ++summary_.packets;
+      if (summary_.packets == 1) summary_.first = packet.time;
+      summary_.last = std::max(summary_.last, packet.time);
+      batch->last_packet = packet.number;
+      Datagram datagram;
+      if (!ip_.decode(packet, datagram)) continue;
+      ++summary_.datagrams;
+      const size_t shard = shards_ == 1 ? 0 : FlowKeyHash{}(flow_key(datagram)) % shards_;
+      batch->shards[shard].push_back(std::move(datagram));
+    }
+    batch->position = packets_.position();
+    batch->last_time = summary_.last;
+    if (summary_.last.ns - last_sweep_.ns > kIdleNs / 4) {
+      batch->sweep = last_sweep_.ns != 0;
+      batch->sweep_before = Timestamp{summary_.last.ns - kIdleNs};
+      last_sweep_ = summary_.last;
+    }
+    return batch;
+  }
+
+ private:
+  PacketReader& packets_;
+  IpReassembler ip_;
+  PipelineSummary& summary_;
+  size_t shards_;
+  Timestamp last_sweep_;
+};
+
+}  // namespace
+
+Result<PipelineSummary> run_pipeline(PacketReader& packets, const SecretStore& secrets, const ProcessTable& processes,
+                                     IssueLog& issues, const PipelineOptions& options) {
+  PipelineSummary summary;
+  const size_t shards = std::max(1u, options.threads);
+  std::vector<std::unique_ptr<Worker>> workers;
+  for (size_t i = 0; i < shards; ++i) {
+    auto worker = std::make_unique<Worker>();
+    worker->consumer = options.consumer(static_cast<unsigned>(i));
+    worker->shard = std::make_unique<Shard>(secrets, processes, *worker->consumer, options.observer);
+    workers.push_back(std::move(worker));
+  }
+  if (shards > 1) {
+    for (size_t i = 0; i < shards; ++i) {
+      Worker* worker = workers[i].get();
+      worker->thread = std::thread([worker, i] { worker->loop(i); });
+    }
+  }
+  Reader reader(packets, issues, summary, shards);
+  std::deque<std::shared_ptr<Batch>> in_flight;
+  Status status;
+  const auto retire = [&] {
+    Batch& batch = *in_flight.front();
+    if (shards > 1) {
+      std::unique_lock lock(batch.mutex);
+      batch.done.wait(lock, [&] { return batch.pending == 0; });
+    }
+    if (status) status = options.merge(batch.outputs);
+    if (options.progress) options.progress(batch.position);
+    if (options.release) options.release(batch.position);
+    in_flight.pop_front();
+  };
+  for (bool last = false; !last && status;) {
+    std::shared_ptr<Batch> batch = reader.next();
+    last = batch->last;
+    in_flight.push_back(batch);
+    if (shards == 1) {
+      workers[0]->run(*batch, 0);
+      retire();
+      continue;
+    }
+    for (auto& worker : workers) {
+      std::lock_guard lock(worker->mutex);
+      worker->queue.push_back(batch);
+      worker->ready.notify_one();
+    }
+    if (in_flight.size() >= kBatchesInFlight) retire();
+  }
+  while (!in_flight.empty()) retire();
+  for (auto& worker : workers) {
+    if (!worker->thread.joinable()) continue;
+    {
+      std::lock_guard lock(worker->mutex);
+      worker->stop = true;
+      worker->ready.notify_one();
+    }
+    worker->thread.join();
+  }
+  if (!status) return tl::unexpected(status.error());
+  return summary;
+}
+
+void append_in_order(std::span<std::unique_ptr<ShardOutput>> outputs, std::string& out) {
+  if (outputs.size() == 1) {
+    out.append(outputs[0]->bytes);
+    return;
+  }
+  std::vector<size_t> next(outputs.size(), 0);
+  for (;;) {
+    size_t best = outputs.size();
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (next[i] == outputs[i]->marks.size()) continue;
+      if (best == outputs.size() || outputs[i]->marks[next[i]].position < outputs[best]->marks[next[best]].position) best = i;
+    }
+    if (best == outputs.size()) return;
+    const auto& marks = outputs[best]->marks;
+    const size_t begin = next[best] == 0 ? 0 : marks[next[best] - 1].end;
+    out.append(outputs[best]->bytes, begin, marks[next[best]].end - begin);
+    ++next[best];
+  }
+}
+
+}  // namespace vitrine

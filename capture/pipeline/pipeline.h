@@ -1,0 +1,72 @@
+// reader → shards by connection hash → merge by (packet, sequence).
+//
+// The reader numbers packets and puts IP back together; each shard follows its
+// connections; the merge sees the shards' output batch by batch in packet
+// order. Batches end at packet numbers that do not depend on the number of
+// shards: output is the same at any thread count.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "capture/net/packet_reader.h"
+#include "capture/pipeline/issue_log.h"
+#include "capture/pipeline/shard.h"
+
+namespace vitrine {
+
+// What a shard's consumer produced during one batch: text whose pieces carry
+// their position. Consumers that produce more derive from it.
+struct ShardOutput {
+  virtual ~ShardOutput() = default;
+  struct Mark {
+    OutputPosition position;
+    size_t end = 0;  // of the piece in `bytes`; it begins where the one before ends
+  };
+  std::string bytes;
+  std::vector<Mark> marks;
+
+  // Text appended to bytes since the last call belongs to `position`.
+  void mark(OutputPosition position) {
+    if (!marks.empty() && marks.back().position == position) {
+      marks.back().end = bytes.size();
+    } else if (bytes.size() > (marks.empty() ? 0 : marks.back().end)) {
+      marks.push_back({position, bytes.size()});
+    }
+  }
+};
+
+// One per shard; called from the shard's thread.
+class ShardConsumer : public PositionedSink {
+ public:
+  // Hands over everything produced since the last call.
+  virtual std::unique_ptr<ShardOutput> take() = 0;
+};
+
+struct PipelineOptions {
+  unsigned threads = 1;                          // shards; 1 runs on the caller's thread alone
+  std::function<std::unique_ptr<ShardConsumer>(unsigned shard)> consumer;
+  // Merge stage, on the caller's thread: outputs of all shards for one batch.
+  std::function<Status(std::span<std::unique_ptr<ShardOutput>>)> merge;
+  std::function<void(uint64_t bytes_done)> progress;  // between batches
+  std::function<void(uint64_t position)> release;     // input before it is not needed any more
+  StreamObserver* observer = nullptr;            // REQUIRES threads == 1
+};
+
+struct PipelineSummary {
+  uint64_t packets = 0;
+  uint64_t datagrams = 0;
+  Timestamp first, last;
+};
+
+Result<PipelineSummary> run_pipeline(PacketReader& reader, const SecretStore& secrets, const ProcessTable& processes,
+                                     IssueLog& issues, const PipelineOptions& options);
+
+// Appends the outputs' text to `out` in merged order.
+void append_in_order(std::span<std::unique_ptr<ShardOutput>> outputs, std::string& out);
+
+}  // namespace vitrine

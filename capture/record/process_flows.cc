@@ -1,0 +1,135 @@
+#include "capture/record/process_flows.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "base/bytes.h"
+
+namespace vitrine {
+namespace {
+
+template <class Visit>
+void each_entry(const std::string& folder, Visit visit) {
+  DIR* open = opendir(folder.c_str());
+  if (open == nullptr) return;
+  while (const dirent* entry = readdir(open)) visit(std::string_view(entry->d_name));
+  closedir(open);
+}
+
+bool parse_number(std::string_view text, auto& value, int base = 10) {
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  return result.ec == std::errc{} && result.ptr == text.data() + text.size();
+}
+
+// proc(5) stat: pid (comm) state ppid …; comm may hold anything, so from its last ')'.
+bool parent_of(pid_t pid, pid_t& parent, std::string& name) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  if (!std::getline(in, line)) return false;
+  const size_t open = line.find('('), close = line.rfind(')');
+  if (open == std::string::npos || close == std::string::npos || close + 4 > line.size()) return false;
+  name = line.substr(open + 1, close - open - 1);
+  parent = static_cast<pid_t>(std::strtol(line.c_str() + close + 4, nullptr, 10));
+  return true;
+}
+
+// "0100007F:1F90" or 32 hex digits: 32-bit words in host order.
+bool parse_address(std::string_view text, Endpoint& out) {
+  const size_t colon = text.find(':');
+  if (colon != 8 && colon != 32) return false;
+  uint8_t bytes[16];
+  for (size_t word = 0; word < colon / 8; ++word) {
+    uint32_t value = 0;
+    if (!parse_number(text.substr(word * 8, 8), value, 16)) return false;
+    std::memcpy(bytes + word * 4, &value, 4);
+  }
+  if (!parse_number(text.substr(colon + 1), out.port, 16)) return false;
+  static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (colon == 8) {
+    out.ip = IpAddress::v4({bytes, 4});
+  } else if (std::memcmp(bytes, kMapped, sizeof kMapped) == 0) {
+    out.ip = IpAddress::v4({bytes + 12, 4});
+  } else {
+    out.ip = IpAddress::v6({bytes, 16});
+  }
+  return true;
+}
+
+}  // namespace
+
+void ProcessFlows::find_tree() {
+  std::map<pid_t, pid_t> parents;
+  each_entry("/proc", [&](std::string_view name) {
+    pid_t pid = 0, parent = 0;
+    std::string program;
+    if (parse_number(name, pid) && parent_of(pid, parent, program)) parents[pid] = parent;
+  });
+  tree_.insert(root_);
+  for (bool grew = true; grew;) {
+    grew = false;
+    for (const auto& [pid, parent] : parents) {
+      if (tree_.contains(parent) && tree_.insert(pid).second) grew = true;
+    }
+  }
+}
+
+void ProcessFlows::look() {
+  find_tree();
+  std::map<uint64_t, std::string> sockets;  // inode → program
+  for (const pid_t pid : tree_) {
+    const std::string folder = "/proc/" + std::to_string(pid) + "/fd";
+    std::string program;
+    pid_t parent = 0;
+    if (!parent_of(pid, parent, program)) continue;
+    each_entry(folder, [&](std::string_view name) {
+      char target[64];
+      const ssize_t n = readlink((folder + "/" + std::string(name)).c_str(), target, sizeof target);
+      const std::string_view link(target, n > 0 ? static_cast<size_t>(n) : 0);
+      uint64_t inode = 0;
+      if (link.starts_with("socket:[") && link.ends_with("]") && parse_number(link.substr(8, link.size() - 9), inode)) {
+        sockets.emplace(inode, program);
+      }
+    });
+  }
+  if (sockets.empty()) return;
+  read_table("tcp", "tcp", sockets);
+  read_table("tcp6", "tcp", sockets);
+  read_table("udp", "udp", sockets);
+  read_table("udp6", "udp", sockets);
+}
+
+void ProcessFlows::read_table(const char* name, const char* protocol, const std::map<uint64_t, std::string>& sockets) {
+  std::ifstream in("/proc/" + std::to_string(root_) + "/net/" + name);
+  if (!in) in.open(std::string("/proc/self/net/") + name);
+  std::string line;
+  std::getline(in, line);  // heading
+  while (std::getline(in, line)) {
+    std::istringstream words(line);
+    std::string slot, local, remote, skip;
+    uint64_t inode = 0;
+    words >> slot >> local >> remote;
+    for (int i = 0; i < 6; ++i) words >> skip;  // st, queues, timers, retransmits, uid, timeout
+    if (!(words >> inode)) continue;
+    const auto owner = sockets.find(inode);
+    FlowComment flow;
+    if (owner == sockets.end() || !parse_address(local, flow.client) || !parse_address(remote, flow.server)) continue;
+    if (flow.server.port == 0) continue;  // listening, or an unconnected datagram socket
+    flow.protocol = protocol;
+    flow.process = owner->second;
+    flows_.try_emplace({flow.client, flow.server}, flow);
+  }
+}
+
+std::vector<FlowComment> ProcessFlows::flows() const {
+  std::vector<FlowComment> out;
+  for (const auto& [ends, flow] : flows_) out.push_back(flow);
+  return out;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,79 @@
+// One function per command: registers its options on `app`, and its work as a
+// callback that leaves the exit code in `exit_code`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "capture/pipeline/input.h"
+
+namespace vitrine::cli {
+
+// 0 nothing at or above --fail-on; 1 findings; 2 usage; 3 nothing readable; 4 internal error.
+enum ExitCode : int { kOk = 0, kFindings = 1, kUsage = 2, kUnreadable = 3, kInternal = 4 };
+int exit_code_of(const Error& error);
+// Prints "vitrine: …" to stderr and gives the exit code.
+int report_error(const Error& error);
+
+void add_record(CLI::App& app, int& exit_code);
+void add_exchanges(CLI::App& app, int& exit_code);
+void add_fields(CLI::App& app, int& exit_code);
+void add_audit(CLI::App& app, int& exit_code);
+void add_origin(CLI::App& app, int& exit_code);
+void add_policy(CLI::App& app, int& exit_code);
+
+// Options of every command that reads recordings.
+struct InputFlags {
+  std::vector<std::string> paths;
+  std::vector<std::string> key_logs;
+  unsigned threads = 0;  // 0 = all cores
+  bool ignore_embedded_secrets = false;
+  bool quiet = false;
+
+  void add_to(CLI::App& command, bool many);
+  InputOptions options() const;
+};
+
+// A progress bar on stderr for work over a second; silent when stderr is no
+// terminal or --quiet is set.
+class ProgressBar {
+ public:
+  ProgressBar(std::string title, bool quiet);
+  ~ProgressBar();
+  void update(uint64_t done, uint64_t total);
+
+ private:
+  std::string title_;
+  bool enabled_;
+  bool drawn_ = false;
+  double start_;
+  double last_ = 0;
+};
+
+// Counted issues as warnings on stderr: what was skipped, where, how often.
+void print_issues(const IssueLog& issues, const std::string& path, bool quiet);
+
+// A file, or standard output for "" and "-". Buffered; errors surface in close().
+class Output {
+ public:
+  static Result<Output> open(const std::string& path);
+  Output(Output&& other) noexcept;
+  ~Output();
+  Status write(std::string_view text);
+  Status close();
+
+ private:
+  Output() = default;
+  int descriptor_ = -1;
+  bool owned_ = false;
+  std::string path_;
+};
+
+// Where shipped data (policies/, examples/) lies: --data, $VITRINE_DATA, beside
+// the program, the installation prefix, or the source tree it was built from.
+Result<std::string> data_folder(const std::string& from_flag);
+
+}  // namespace vitrine::cli

@@ -1,0 +1,40 @@
+#include <clocale>
+#include <csignal>
+
+#include "cli/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace vitrine::cli;
+  CLI::App app{
+      "vitrine: what an AI client transmits, and how that compares with what was declared.\n"
+      "Reads recorded traffic (pcap, pcapng, HAR, exchange log) and opens no connection of its own.\n",
+      "vitrine"};
+  app.set_version_flag("--version", "vitrine " VITRINE_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(36);
+  app.footer(
+      "Examples:\n"
+      "  vitrine record -o visit.pcapng -- chromium https://chat.example/     record a real client\n"
+      "  vitrine audit visit.pcapng --service deepseek --html report.html     compare with its policies\n"
+      "  vitrine fields visit.pcapng | jq 'select(.type)'                     every typed value, as NDJSON\n"
+      "  vitrine policy diff deepseek 2024-12-05 2025-02-14                   what a text stopped saying\n"
+      "Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 usage, 3 nothing readable, 4 internal error.\n"
+      "Guides: docs/, policies/README.md.");
+  std::signal(SIGPIPE, SIG_IGN);  // `vitrine fields … | head` ends with a write error, not a signal
+  int exit_code = kOk;
+  add_record(app, exit_code);
+  add_exchanges(app, exit_code);
+  add_fields(app, exit_code);
+  add_audit(app, exit_code);
+  add_origin(app, exit_code);
+  add_policy(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "vitrine: internal error: %s\n", error.what());
+    return kInternal;
+  }
+  return exit_code;
+}
