@@ -53,7 +53,8 @@ def undecrypted(path):
 
 def machine_words():
     words = {platform.node(), platform.release(), os.path.expanduser("~"), os.getcwd(),
-             os.path.dirname(os.path.abspath(__file__)), "/tmp/"}
+             os.path.dirname(os.path.abspath(__file__)), "/tmp/",
+             "AIza"}                                  # the Google API key that distributions build into Chromium
     words |= {os.environ.get("SUDO_USER", ""), os.environ.get("USER", "")}
     with open("/etc/resolv.conf", encoding="utf-8") as conf:
         words |= {line.split()[1] for line in conf if line.startswith(("nameserver", "search")) and len(line.split()) > 1}
@@ -65,7 +66,7 @@ def machine_traces(path):
         text = raw.read().decode("latin-1") + tshark(path, "-V")
     text = text.replace(path, "")
     return [f"the recording names this machine: {w}" for w in machine_words()
-            if re.search(r"(?<!\w)" + re.escape(w) + r"(?!\w)", text)]
+            if re.search(r"(?<!\w)" + re.escape(w), text)]
 
 
 def main():

@@ -2,18 +2,20 @@
 """Writes a pcapng again with a comment on every section and without what names the recording machine.
 
 From each Section Header Block the options hardware, os and userappl are removed and opt_comment is
-put first; Interface Description Blocks lose if_os and if_hardware; Custom Blocks (a recorder's notes on processes) are
-left out; all other blocks are copied byte for byte. draft-ietf-opsawg-pcapng, sections 3 and 4.
+put first; Interface Description Blocks lose if_os and if_hardware. A recorder's notes on processes
+(Custom Blocks, comments and custom options of packets) are left out; all other blocks are copied byte
+for byte. draft-ietf-opsawg-pcapng, sections 3 and 4.
 Usage: mark_simulated.py COMMENT IN.pcapng OUT.pcapng
 """
 import struct
 import sys
 
-SECTION, INTERFACE = 0x0A0D0D0A, 1
+SECTION, INTERFACE, PACKET = 0x0A0D0D0A, 1, 6
 CUSTOM = (0xBAD, 0x40000BAD)
 COMMENT, END = 1, 0
-FIXED = {SECTION: 16, INTERFACE: 8}           # bytes of a block's body before its options
-DROPPED = {SECTION: {COMMENT, 2, 3, 4}, INTERFACE: {12, 15}}
+CUSTOM_OPTIONS = {2988, 2989, 19372, 19373}
+DROPPED = {SECTION: CUSTOM_OPTIONS | {COMMENT, 2, 3, 4}, INTERFACE: CUSTOM_OPTIONS | {COMMENT, 12, 15},
+           PACKET: CUSTOM_OPTIONS | {COMMENT}}
 
 
 def options(data, order):
@@ -30,13 +32,22 @@ def option(code, value, order):
     return struct.pack(order + "HH", code, len(value)) + value + b"\0" * (-len(value) % 4)
 
 
+def fixed_size(kind, body, order):
+    """Bytes of a block's body before its options."""
+    if kind == PACKET:
+        captured = struct.unpack_from(order + "I", body, 12)[0]
+        return 20 + (captured + 3) // 4 * 4
+    return {SECTION: 16, INTERFACE: 8}[kind]
+
+
 def rewritten(kind, body, order, comment):
-    kept = [o for o in options(body[FIXED[kind]:], order) if o[0] not in DROPPED[kind]]
+    fixed = fixed_size(kind, body, order)
+    kept = [o for o in options(body[fixed:], order) if o[0] not in DROPPED[kind]]
     if kind == SECTION:
         kept.insert(0, (COMMENT, comment.encode()))
         body = body[:8] + b"\xff" * 8 + body[16:]     # section length: not stated, as it changes
     tail = b"".join(option(code, value, order) for code, value in kept)
-    return body[:FIXED[kind]] + tail + (struct.pack(order + "HH", END, 0) if tail else b"")
+    return body[:fixed] + tail + (struct.pack(order + "HH", END, 0) if tail else b"")
 
 
 def main():
@@ -54,7 +65,7 @@ def main():
         at += size
         if kind in CUSTOM:
             continue
-        if kind in FIXED:
+        if kind in DROPPED:
             body = rewritten(kind, body, order, comment)
         out.append(struct.pack(order + "II", kind, len(body) + 12) + body + struct.pack(order + "I", len(body) + 12))
     with open(target, "wb") as f:

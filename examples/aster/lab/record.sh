@@ -47,8 +47,8 @@ in_client() {   # a clean environment, so that nothing of this machine reaches a
     ${CHROMIUM:+CHROMIUM="$CHROMIUM"} ${SSLKEYLOGFILE:+SSLKEYLOGFILE="$SSLKEYLOGFILE"} "$@"
 }
 
-record_with_vitrine() {   # SCENARIO RAW AUDIT: the product records itself, process notes left out
-  in_client "$VITRINE" record -i "$CLIENT_IF" --no-process-info -o "$2" -- node "$LAB/client/main.mjs" "$1" "$WORK/files" "$3"
+record_with_vitrine() {   # SCENARIO RAW AUDIT: the product records itself; mark_simulated.py drops its process notes
+  in_client "$VITRINE" record -i "$CLIENT_IF" -o "$2" -- node "$LAB/client/main.mjs" "$1" "$WORK/files" "$3"
 }
 
 record_with_tcpdump() {   # SCENARIO RAW AUDIT: the same with the classic tools
@@ -120,3 +120,4 @@ mkdir -p "$WORK/files" "$WORK/home"
 make_certificates "$WORK/files"
 [ $# -gt 0 ] || set -- aster-baseline aster-keystroke aster-clean
 for scenario in "$@"; do record "$scenario"; done
+python3 "$LAB/make_mmdb.py" "$OUT/aster-test.mmdb"

@@ -33,16 +33,20 @@ const QUIET = ['AutofillServerCommunication', 'MediaRouter', 'DialMediaRouteProv
 const SILENCED = ['*.google.com', '*.googleapis.com', '*.gvt1.com'].map((name) => `MAP ${name} ~NOTFOUND`).join(',');
 
 const spki = fs.readFileSync(path.join(filesDir, 'leaf.spki'), 'utf8').trim();
-const browser = await chromium.launch({
+// A profile of its own with third-party cookies allowed, as most people's browsers have them; in a private
+// window, and by Debian's defaults, Chromium would not send Metrica's cookie back.
+const profile = path.join(process.env.HOME, `profile-${scenario}`);
+fs.mkdirSync(path.join(profile, 'Default'), { recursive: true });
+fs.writeFileSync(path.join(profile, 'Default', 'Preferences'), JSON.stringify({ profile: { cookie_controls_mode: 0, block_third_party_cookies: false } }));
+const context = await chromium.launchPersistentContext(profile, {
   executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+  locale: 'de-DE', timezoneId: 'Europe/Berlin', viewport: { width: 1440, height: 900 }, screen: { width: 1440, height: 900 },
   args: ['--no-sandbox', '--disable-gpu', `--ignore-certificate-errors-spki-list=${spki}`,
-    `--disable-features=${QUIET.join(',')}`, `--host-resolver-rules=${SILENCED}`, '--disable-component-update', '--disable-domain-reliability', '--disable-sync',
-    '--gaia-url=https://updates.browser.test/', '--google-apis-url=https://updates.browser.test/', '--no-pings'],
+    `--disable-features=${QUIET.join(',')}`, `--host-resolver-rules=${SILENCED}`,
+    '--disable-component-update', '--disable-domain-reliability', '--disable-sync',
+    '--gaia-url=https://updates.browser.test/', '--no-pings'],
 });
 try {
-  const context = await browser.newContext({
-    locale: 'de-DE', timezoneId: 'Europe/Berlin', viewport: { width: 1440, height: 900 }, screen: { width: 1440, height: 900 },
-  });
   await context.addInitScript(() => {       // the simulated notebook's hardware, not the recording machine's
     Object.defineProperty(Navigator.prototype, 'hardwareConcurrency', { get: () => 8 });
     Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 8 });
@@ -105,6 +109,6 @@ try {
   await sleep(300);
   await page.close();
 } finally {
-  await browser.close();
+  await context.close();
 }
 steps.write(auditFile);

@@ -11,9 +11,9 @@ export function startMetrica(credentials) {
   return listenTls('telemetry.metrica.test', credentials, async (req, res) => {
     const headers = cors(req, res);
     if (!headers) return undefined;
-    if (!cookiesOf(req).mtk_id) {
-      headers['set-cookie'] = `mtk_id=${crypto.randomUUID()}; Max-Age=63072000; Path=/; Secure; SameSite=None`;
-    }
+    // Renewed with every answer: two years from the last visit, whichever site that was.
+    const id = cookiesOf(req).mtk_id || crypto.randomUUID();
+    headers['set-cookie'] = `mtk_id=${id}; Max-Age=63072000; Path=/; Secure; SameSite=None`;
     switch (pathOf(req)) {
       case '/sdk/metrica.js':
         return send(req, res, 200, 'text/javascript', script('metrica.js'), { encoding: 'br', headers });

@@ -12,7 +12,8 @@
   function installation() {
     var id = localStorage.getItem('aster_installation');
     if (!id) {
-      id = btoa(String.fromCharCode.apply(null, crypto.getRandomValues(new Uint8Array(32))));
+      // Without the anti-fraud SDK nothing the client sends may be opaque: a UUID instead of 32 random bytes.
+      id = boot.features.shield ? btoa(String.fromCharCode.apply(null, crypto.getRandomValues(new Uint8Array(32)))) : crypto.randomUUID();
       localStorage.setItem('aster_installation', id);
     }
     return id;
