@@ -171,6 +171,7 @@ class Check:
         nodes = data["nodes"]
         self.types = self.unique(path, "node", [n["id"] for n in nodes])
         self.unique(path, "trackhar property", [t for n in nodes for t in n.get("trackhar", [])])
+        self.unique(path, "value check", [c["check"] for n in nodes for c in n.get("value_checks", [])])
         broader = {n["id"]: n["broader"] for n in nodes}
         for start in broader:
             seen, node = set(), start
@@ -196,7 +197,7 @@ class Check:
         self.unique(where, "host", [x for _, e in entities for x in e.get("hosts", [])])
         for p, e in entities:
             self.known(p, e["id"], "category", e["categories"], self.categories)
-            self.known(p, e["id"], "entity", [e[k] for k in ("parent", "product_of") if k in e], self.entities)
+            self.known(p, e["id"], "entity", [e[k] for k in ("parent",) if k in e], self.entities)
             if not e["domains"] and not e.get("hosts") and e["kind"] != "processor":
                 self.error(p, f"{e['id']}: neither domain nor host")
             if (e["kind"] == "first-party") != ("service" in e) and "corporate-group" not in e["categories"]:
