@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Checks every file under policies/: its schema, every reference between files, every quote.
 
-usage: check_policies.py [--policies DIR] [--texts DIR]
+usage: check_policies.py [--policies DIR] [--with DIR]... [--texts DIR]...
 
-Without --texts the quotes are not compared. Development only; needs PyYAML. The JSON Schema subset
+--with adds a folder that builds on policies/ (clients, recipients, vendors, laws, org). Without --texts the
+quotes are not compared. Development only; needs PyYAML. The JSON Schema subset
 below is the part of draft 2020-12 that policies/schema/ uses; a keyword outside it is an error here,
 so that a schema cannot silently demand less than it says.
 """
@@ -133,12 +134,15 @@ def squeeze(text):
 
 
 class Check:
-    def __init__(self, root, texts):
-        self.root, self.texts, self.errors, self.quotes = root, texts, [], 0
+    def __init__(self, root, added, texts):
+        self.root, self.roots, self.texts, self.errors, self.quotes = root, [root, *added], texts, [], 0
         self.schemas = {p.name.split(".")[0]: json.loads(p.read_text("utf-8")) for p in (root / "schema").glob("*.json")}
 
     def error(self, path, message):
-        self.errors.append(f"{path.relative_to(self.root)}: {message}")
+        self.errors.append(f"{path}: {message}")
+
+    def files(self, pattern):
+        return [p for root in self.roots for p in sorted(root.glob(pattern))]
 
     def load(self, path, schema):
         try:
@@ -183,8 +187,7 @@ class Check:
                 node = broader[node]
 
     def recipients(self):
-        files = sorted((self.root / "recipients").glob("*.yaml"))
-        loaded = [(p, self.load(p, "recipients")) for p in files]
+        loaded = [(p, self.load(p, "recipients")) for p in self.files("recipients/*.yaml")]
         loaded = [(p, d) for p, d in loaded if d]
         cats = [c for _, d in loaded for c in d.get("categories", [])]
         where = self.root / "recipients/categories.yaml"
@@ -216,7 +219,7 @@ class Check:
 
     def rules(self):
         ids = []
-        for path in [p for f in ("laws", "org") for p in sorted((self.root / f).glob("*.yaml")) if p.name != "regions.yaml"]:
+        for path in [p for f in ("laws", "org") for p in self.files(f + "/*.yaml") if p.name != "regions.yaml"]:
             data = self.load(path, "rules")
             for r in data["rules"] if data else []:
                 ids.append(r["id"])
@@ -243,7 +246,7 @@ class Check:
 
     def clients(self):
         ids, names = [], []
-        for path in sorted((self.root / "clients").glob("*.yaml")):
+        for path in self.files("clients/*.yaml"):
             data = self.load(path, "client")
             if not data:
                 continue
@@ -281,7 +284,7 @@ class Check:
                 owner.update({(n, place): r["id"] for n in r.get("names", []) for place in places})
 
     def vendors(self):
-        for path in sorted((self.root / "vendors").glob("*/*.yaml")):
+        for path in self.files("vendors/*/*.yaml"):
             data = self.load(path, "policy")
             if data:
                 self.vendor(path, data)
@@ -310,11 +313,11 @@ class Check:
             self.quote(path, c["name"], c["quote"], text)
 
     def text(self, path, record):
-        if self.texts is None:
+        if not self.texts:
             return None
-        file = self.texts / record["file"]
-        if not file.is_file():
-            self.error(path, f"no text {record['file']} in the folder given")
+        file = next((f / record["file"] for f in self.texts if (f / record["file"]).is_file()), None)
+        if file is None:
+            self.error(path, f"no text {record['file']} in the folders given")
             return None
         raw = file.read_bytes()
         if hashlib.sha256(raw).hexdigest() != record["sha256"]:
@@ -338,11 +341,13 @@ class Check:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--policies", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent / "policies")
-    parser.add_argument("--texts", type=pathlib.Path)
+    parser.add_argument("--with", dest="added", type=pathlib.Path, action="append", default=[])
+    parser.add_argument("--texts", type=pathlib.Path, action="append", default=[])
     args = parser.parse_args()
-    if args.texts is not None and not args.texts.is_dir():
-        parser.error(f"{args.texts} is not a folder")
-    check = Check(args.policies, args.texts)
+    for folder in [args.policies, *args.added, *args.texts]:
+        if not folder.is_dir():
+            parser.error(f"{folder} is not a folder")
+    check = Check(args.policies, args.added, args.texts)
     errors = check.run()
     for e in errors:
         print(e, file=sys.stderr)
