@@ -13,6 +13,9 @@ namespace vitrine {
 bool looks_like_exchange_log(Bytes file);
 Status read_exchange_log(Bytes file, ExchangeSink& sink);
 
+// The first line of every log, newline included.
+std::string exchange_log_head(bool simulated, std::string_view comment);
+
 // Writes the same format: an ExchangeSink that appends lines to `out`. The
 // caller drains `out`. Used by tests now and by the tap and proxy later.
 class ExchangeLogWriter : public ExchangeSink {

@@ -93,6 +93,7 @@ void TrafficConnection::forward(const StreamChunk& chunk) {
     tls_->on_chunk(chunk);
     return;
   }
+  say_hello();
   if (observer_ != nullptr) observer_->plaintext(info_, chunk, {chunk.offset, chunk.bytes.size()});
   http_->on_chunk(chunk);
 }
