@@ -30,6 +30,8 @@ class IpReassembler {
   // of pending fragments, oldest dropped first with an issue. Overlapping
   // fragments keep the first copy (as Linux drops such datagrams, an issue says so).
   bool decode(const Packet& packet, Datagram& out);
+  // At the end of the input: counts datagrams whose fragments did not all come.
+  void finish();
 
  private:
   struct State;

@@ -3,6 +3,7 @@
 // draft-ietf-opsawg-pcapng.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,8 +14,8 @@
 namespace vitrine {
 
 struct Packet {
-  uint64_t number = 0;          // 1-based over the whole file
-  Timestamp time;
+  uint64_t number = 0;          // 1-based over the whole file, as tshark's frame.number
+  Timestamp time;               // 0 when the block has none (pcapng simple packets)
   uint32_t link_type = 0;       // LINKTYPE_ value
   uint64_t file_offset = 0;     // of data.front() in the (uncompressed) file
   Bytes data;                   // borrowed from the file
@@ -51,7 +52,9 @@ struct CaptureMetadata {
 bool looks_like_capture(Bytes file);   // by magic only
 // Error only when no header could be read at all. `file` must outlive the reader.
 Result<std::unique_ptr<PacketReader>> open_capture(Bytes file, IssueSink& issues);
-// Walks block headers only (cheap): secrets, names, comments, counts.
-CaptureMetadata scan_capture(Bytes file);
+// Walks block headers only (cheap): secrets, names, comments, counts. Keeps at
+// most 65,536 names, 256 comments and 1,024 interface names. `progress` is
+// called about every 8 MiB with the bytes consumed (for page release).
+CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& progress = {});
 
 }  // namespace vitrine

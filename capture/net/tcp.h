@@ -27,8 +27,16 @@ struct TcpLimits {
 
 // One connection (both directions). Emits StreamChunks to `sink` in stream
 // order per direction. A hole becomes a gap chunk when: the peer acknowledged
-// data beyond it and pending exceeds limits, or the limits are exceeded, or the
-// stream closes, or finish() is called.
+// all of it and 64 more segments have passed, or the limits are exceeded, or the
+// stream closes, or finish() is called. In-order bytes are passed on without a
+// copy. Bytes are compared for conflicts only while they are held.
+//
+// Joined without a SYN, the first data of a direction is held until the peer
+// acknowledges it, or 4 segments or 16 KiB of it came, and the stream begins at
+// the lowest of them: so a capture that starts among reordered segments loses
+// nothing. It begins at once where an earlier acknowledgment named that byte.
+// A reset ends both directions. A last byte that was only acknowledged may have
+// been a FIN, and is not counted as a gap.
 class TcpConnection {
  public:
   TcpConnection(StreamSink& sink, IssueSink& issues, uint64_t connection, TcpLimits limits = {});
@@ -40,6 +48,7 @@ class TcpConnection {
   uint64_t pending_bytes() const;
 
  private:
+  friend bool starts_new_connection(const TcpConnection& existing, Direction direction, const TcpHeader& tcp);
   struct State;
   std::unique_ptr<State> state_;
 };
