@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Re-records the SIMULATED Aster Chat example: headless Chromium and curl against a small internet
 # made of two network namespaces. Needs root for the namespaces, and: ip, ethtool, openssl, zstd,
-# node, chromium, curl, editcap, tshark, python3 (./dev setup --tests). Usage: record.sh [SCENARIO…]
+# node, chromium, curl, editcap, tshark, python3 (./dev setup --lab). Usage: record.sh [SCENARIO…]
 set -euo pipefail
 umask 077
 
@@ -22,7 +22,7 @@ check_needs() {
     command -v "$tool" >/dev/null || missing="$missing $tool"
   done
   [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || missing="$missing chromium"
-  [ -z "$missing" ] || fail "missing:$missing (./dev setup --tests installs them)"
+  [ -z "$missing" ] || fail "missing:$missing (./dev setup --lab installs them)"
   if [ ! -d "$LAB/node_modules/playwright-core" ]; then
     npm install --prefix "$LAB" --no-package-lock --no-audit --no-fund --silent >&2
   fi
@@ -48,7 +48,8 @@ in_client() {   # a clean environment, so that nothing of this machine reaches a
 }
 
 record_with_vitrine() {   # SCENARIO RAW AUDIT: the product records itself; mark_simulated.py drops its process notes
-  in_client "$VITRINE" record -i "$CLIENT_IF" -o "$2" -- node "$LAB/client/main.mjs" "$1" "$WORK/files" "$3"
+  in_client "$VITRINE" record -q -i "$CLIENT_IF" --linger 1 -o "$2" -- node "$LAB/client/main.mjs" "$1" "$WORK/files" "$3"
+  [ -s "$3" ] || fail "the client of $1 failed"
 }
 
 record_with_tcpdump() {   # SCENARIO RAW AUDIT: the same with the classic tools
@@ -96,7 +97,7 @@ record() {   # SCENARIO
   python3 "$LAB/check_recording.py" "$WORK/$scenario.pcapng"
   python3 "$LAB/tshark_requests.py" "$WORK/$scenario.pcapng" >"$WORK/$scenario.requests.tsv"
   install -m 644 "$WORK/$scenario.pcapng" "$WORK/$scenario.audit.yaml" "$WORK/$scenario.requests.tsv" "$OUT/"
-  echo "  $scenario.pcapng: $size bytes, $(grep -vc '^#' "$OUT/$scenario.requests.tsv") requests" >&2
+  echo "  $scenario.pcapng: $size bytes, $(grep -vcE "^(#|method)" "$OUT/$scenario.requests.tsv") requests" >&2
 }
 
 cleanup() {
