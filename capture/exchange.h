@@ -129,6 +129,17 @@ struct Part {
 enum class CloseReason : uint8_t { complete, reset, connection_closed, gap, malformed, end_of_capture };
 std::string_view to_string(CloseReason reason);
 
+// A question in a DNS message: which name the client looked up.
+struct DnsName {
+  std::string_view name;   // presentation form without the last dot
+  std::string_view type;   // "A", "AAAA", "HTTPS" …
+  Direction direction = Direction::client_to_server;
+  Timestamp time;
+  uint64_t packet = 0;
+  uint64_t bytes = 0;      // of the whole message
+  StreamSpan span;         // of the encoded name in the message
+};
+
 class ExchangeSink : public IssueSink {
  public:
   // The connection became known, its hello was read, it ended.
@@ -137,6 +148,7 @@ class ExchangeSink : public IssueSink {
   virtual void opened(const Exchange&) {}
   virtual void part(const Exchange&, const Part&) {}
   virtual void closed(const Exchange&, CloseReason) {}
+  virtual void dns(const ConnectionInfo&, const DnsName&) {}
   // A name was resolved in the capture (DNS answer, pcapng name resolution block).
   virtual void resolved(const IpAddress&, std::string_view /*name*/) {}
   void issue(Issue) override {}

@@ -1,0 +1,52 @@
+// `vitrine origin`: from an origin id back to the bytes of the recording. The
+// input is read again; the chain is rebuilt from packets up, every stateless
+// step is applied again, and its output is compared with what the run saw.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "capture/origin.h"
+#include "capture/pipeline/input.h"
+
+namespace vitrine {
+
+// A run of bytes of the file that the value's plaintext (or, under TLS, the
+// records that carried it) came in.
+struct PacketBytes {
+  uint64_t packet = 0;       // 1-based; 0 for files that have no packets
+  uint64_t file_offset = 0;  // in the uncompressed file
+  uint64_t length = 0;
+  uint64_t stream_offset = 0;  // of the first byte in the raw stream
+};
+
+struct ReplayStep {
+  std::string decoder;       // "http1-head", "hpack", "gzip", "json" …
+  uint64_t offset = 0, length = 0;  // span in the output of the step before
+  std::string output;
+  bool again = false;        // applied again from its input; false: stateful, its output is the run's
+  bool equal = true;         // the output is the same as the run's (always, unless there is a defect)
+};
+
+struct Replay {
+  OriginRef origin;
+  std::string url, method, path, value;  // the field
+  std::string host;
+  Direction direction = Direction::client_to_server;
+  Location location = Location::header;
+  Timestamp time;
+  std::string file;                      // path of the recording
+  std::vector<PacketBytes> packets;      // verified: these bytes of the file are the raw stream's
+  bool packets_complete = false;         // they cover every byte of the spans below
+  bool tls = false;
+  std::vector<StreamSpan> records;       // TLS records in the raw stream
+  std::vector<StreamSpan> pieces;        // spans in the plaintext stream
+  std::string stream_bytes;              // of those pieces, concatenated
+  std::vector<ReplayStep> steps;         // first: from stream_bytes; last output == value
+  bool verified = false;                 // every repeatable step gave the run's output again, down to the packets
+};
+
+Result<Replay> replay_origin(Input& input, const OriginRef& origin);
+
+}  // namespace vitrine
