@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -39,6 +40,8 @@ class SecretStore {
   // For ECH: the key log carries the inner random, which never shows outside;
   // secrets whose random matched no ClientHello are tried by trial decryption.
   std::vector<const Secret*> all(SecretLabel label) const;
+  // The same with the random each secret stands under, until `each` returns false.
+  void for_each(SecretLabel label, const std::function<bool(const ClientRandom&, const Secret&)>& each) const;
 
  private:
   std::map<ClientRandom, std::vector<Secret>> secrets_;
