@@ -2,8 +2,8 @@
 // nothing; tests assert on it. All vectors are sorted by the keys named beside
 // them, so that equal input gives an equal object whatever the number of threads.
 //
-// Texts for people are Messages (an id and named arguments); the sentences in
-// English and Korean stand in audit/messages.h. Values of fields appear masked
+// Texts for people are Sentences (an id and named arguments); the sentences in
+// English and Korean stand in audit/sentences.h. Values of fields appear masked
 // only (audit/masking.h).
 #pragma once
 
@@ -23,10 +23,10 @@
 namespace vitrine {
 
 // A sentence: catalogue id and arguments by name, in the order given.
-struct Message {
+struct Sentence {
   std::string id;  // "finding.omitted"; empty = no message
   std::vector<std::pair<std::string, std::string>> arguments;
-  bool operator==(const Message&) const = default;
+  bool operator==(const Sentence&) const = default;
 };
 
 // ---- the words of a verdict -------------------------------------------------
@@ -79,7 +79,7 @@ struct ContextView {
   std::string language;
   std::string operator_name, authorisation, environment;
   std::vector<StepMarker> steps;     // by time
-  std::vector<Message> assumed;      // "context.assumed.account" …
+  std::vector<Sentence> assumed;      // "context.assumed.account" …
 };
 
 // ---- the texts --------------------------------------------------------------
@@ -102,7 +102,7 @@ struct PolicyUse {
   std::string file;              // file name of the policy, "deepseek/2024-12-05.yaml"
   std::string text_sha256;
   PolicyStatus status = PolicyStatus::no_text;
-  Message status_sentence;       // "policy.in-force" | "policy.latest-known" | "policy.chosen"
+  Sentence status_sentence;       // "policy.in-force" | "policy.latest-known" | "policy.chosen"
   bool complete = false;
   std::vector<MissingDocument> missing;
 };
@@ -171,8 +171,8 @@ struct Evidence {
   uint64_t packet = 0;         // 1-based, as tshark counts
   Timestamp time;
   std::string host, method, url_path;  // url_path without its query
-  std::string path;            // field path
-  std::string chain;           // "tls 1.3 > HTTP/2 > gzip > body|json/device/model"
+  std::string path;            // field path: its own decoders follow those of `chain`
+  std::string chain;           // what lies below the path: "tls 1.3 > HTTP/2 > gzip"
 };
 bool operator<(const Evidence& left, const Evidence& right);  // by packet, exchange, node
 bool operator==(const Evidence& left, const Evidence& right);
@@ -236,8 +236,8 @@ struct Finding {
   std::vector<std::string> flows;          // Flow::id, sorted
   std::vector<Evidence> evidence;          // of those flows, at most 5
   std::vector<std::string> missing;        // texts missing, when that is why it is not testable
-  Message explanation;
-  std::vector<Message> reasons;            // why not testable, one each
+  Sentence explanation;
+  std::vector<Sentence> reasons;            // why not testable, one each
   // Only certain + textual may be called proof.
   bool is_proof() const {
     return observation == Observation::certain && inference == Inference::textual && kind == FindingKind::flow &&
@@ -248,7 +248,7 @@ struct Finding {
 // Statements that traffic cannot confirm or refute.
 struct OutOfReach {
   StatementRef statement;
-  Message why;                 // "reach.user-provided" | "reach.server-side" | "reach.from-third-parties" | "reach.scope"
+  Sentence why;                 // "reach.user-provided" | "reach.server-side" | "reach.from-third-parties" | "reach.scope"
 };
 
 // ---- cookies ----------------------------------------------------------------
@@ -295,7 +295,7 @@ struct RuleResult {
   std::string id, reference, reference_date, evidence_sentence;
   Inference inference = Inference::indicator;
   RuleStatus status = RuleStatus::nothing_seen;
-  Message why;                              // not testable, not applicable, document
+  Sentence why;                              // not testable, not applicable, document
   std::vector<RuleHit> hits;                // sorted; at most kMaxRuleHits
   uint64_t hits_total = 0;
   std::vector<std::string> open_questions;
@@ -338,7 +338,7 @@ struct AuditResult {
   std::vector<InputFile> inputs;
   ContextView context;
   std::string publisher, publisher_name;   // of the subject's service; empty when not known
-  Message text_status;               // "policy.held" | "policy.none-held"
+  Sentence text_status;               // "policy.held" | "policy.none-held"
   std::vector<PolicyUse> policies;
 
   std::vector<RecipientInfo> recipients;   // by key
@@ -355,7 +355,7 @@ struct AuditResult {
   int64_t timeline_bin_seconds = 0;
   std::vector<TimelineBin> timeline; // by (start, recipient, attributed)
   std::vector<TimelineEvent> events; // by time
-  std::vector<Message> limits;       // "limits.undecoded" … what this result cannot say
+  std::vector<Sentence> limits;       // "limits.undecoded" … what this result cannot say
 
   std::array<uint64_t, kVerdicts> verdict_counts{};  // indexed by Verdict
 

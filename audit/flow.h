@@ -101,7 +101,7 @@ struct FlowCell {
   std::set<std::string, std::less<>> decided_by;  // at most 9
   TransportView transport;
   std::vector<Evidence> evidence;           // smallest first
-  std::optional<Evidence> last_evidence;    // largest packet
+  std::optional<Evidence> last_evidence;    // largest of all, also when it is in `evidence`
 
   void merge(FlowCell&& other);
 };
@@ -146,7 +146,7 @@ struct EndpointKey {
   auto operator<=>(const EndpointKey&) const = default;
 };
 struct EndpointSight {
-  uint64_t connections = 0, bytes = 0;  // client → server
+  uint64_t connections = 0, bytes = 0;  // client → server, handshakes and framing included
   Timestamp first;
   uint64_t first_packet = 0;
   ConnectionId first_connection = 0;
@@ -184,7 +184,7 @@ class FlowCollector : public FieldSink {
     Timestamp time;
     uint64_t packet = 0;
     OriginId origin = 0;
-    std::string path;
+    std::string_view path;
     Location location = Location::body;
     std::string_view value;
     TypeId type = 0;
