@@ -11,6 +11,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 
 NETWORKS = [ipaddress.ip_network(n) for n in
             ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24", "2001:db8::/32",
@@ -53,7 +54,7 @@ def undecrypted(path):
 
 def machine_words():
     words = {platform.node(), platform.release(), os.path.expanduser("~"), os.getcwd(),
-             os.path.dirname(os.path.abspath(__file__)), "/tmp/",
+             os.path.dirname(os.path.abspath(__file__)), tempfile.gettempdir() + "/",
              "AIza"}                                  # the Google API key that distributions build into Chromium
     words |= {os.environ.get("SUDO_USER", ""), os.environ.get("USER", "")}
     with open("/etc/resolv.conf", encoding="utf-8") as conf:

@@ -17,8 +17,9 @@ fail() { echo "record.sh: $*" >&2; exit 1; }
 
 check_needs() {
   [ "$(id -u)" = 0 ] || fail "needs root: it creates the network namespaces $CLIENT and $INTERNET (try: sudo $0)"
-  local missing="" tool
-  for tool in ip ethtool openssl zstd node npm curl editcap tshark python3; do
+  local missing="" tool recorder=tcpdump
+  [ -z "${VITRINE:-}" ] || recorder=$VITRINE
+  for tool in "$recorder" ip ethtool openssl zstd node npm curl editcap tshark python3; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
   done
   [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || missing="$missing chromium"
@@ -109,11 +110,11 @@ cleanup() {
   exit "$rc"
 }
 
+if [ -z "${VITRINE:-}" ] && command -v vitrine >/dev/null; then VITRINE=$(command -v vitrine); fi
 check_needs
 network_is_free || fail "the namespaces $CLIENT or $INTERNET exist already; is another recording running?"
-if [ -z "${VITRINE:-}" ] && command -v vitrine >/dev/null; then VITRINE=$(command -v vitrine); fi
 SERVER=""
-WORK=$(mktemp -d /tmp/aster-lab.XXXXXX)
+WORK=$(mktemp -d -t aster-lab.XXXXXX)
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -121,4 +122,5 @@ mkdir -p "$WORK/files" "$WORK/home"
 make_certificates "$WORK/files"
 [ $# -gt 0 ] || set -- aster-baseline aster-keystroke aster-clean
 for scenario in "$@"; do record "$scenario"; done
-python3 "$LAB/make_mmdb.py" "$OUT/aster-test.mmdb"
+python3 "$LAB/make_mmdb.py" "$WORK/aster-test.mmdb"
+install -m 644 "$WORK/aster-test.mmdb" "$OUT/"
