@@ -6,11 +6,23 @@ namespace {
 constexpr uint64_t kSmallestBlock = 12;
 constexpr uint32_t kByteOrderMagic = 0x1a2b3c4d;
 
-// Types that a block found by scanning may have: anything would be 2^32 to 1
-// against chance because of the second length, but packet data may hold zeros.
-bool findable(uint32_t type) {
-  return (type >= pcapng::kInterface && type <= pcapng::kEnhancedPacket) || type == pcapng::kSystemdJournal ||
-         type == pcapng::kSecrets || type == pcapng::kCustomCopy || type == pcapng::kCustomNoCopy;
+// The least length of a block of a type that scanning may find, 0 for all
+// others: packet data may look like a small block of any type.
+uint64_t least_length(uint32_t type) {
+  switch (type) {
+    case pcapng::kInterface: return 20;
+    case pcapng::kObsoletePacket:
+    case pcapng::kEnhancedPacket: return 32;
+    case pcapng::kSimplePacket:
+    case pcapng::kNames: return 16;
+    case pcapng::kStatistics: return 24;
+    case pcapng::kSecrets: return 20;
+    case pcapng::kSystemdJournal:
+    case pcapng::kCustomCopy:
+    case pcapng::kCustomNoCopy: return 16;
+    case kPcapngSection: return 28;
+    default: return 0;
+  }
 }
 
 }  // namespace
@@ -38,15 +50,24 @@ bool PcapngBlocks::section_order(uint64_t at, bool& big_endian) const {
   return false;
 }
 
+uint64_t PcapngBlocks::found_length(uint64_t at, bool& order) const {
+  if (file_.size() - at < kSmallestBlock) return 0;
+  const uint32_t type = load_u32(file_.data() + at, order);
+  const uint64_t least = least_length(type);
+  if (least == 0 || (type == kPcapngSection && !section_order(at, order))) return 0;
+  const uint64_t length = checked_length(at, order);
+  return length >= least ? length : 0;
+}
+
 uint64_t PcapngBlocks::find_block(uint64_t from) const {
-  for (uint64_t at = from; at <= file_.size() && file_.size() - at >= kSmallestBlock; ++at) {
-    const uint32_t type = load_u32(file_.data() + at, big_endian_);
-    if (type == kPcapngSection) {
-      bool order = false;
-      if (section_order(at, order) && checked_length(at, order) != 0) return at;
-    } else if (findable(type) && checked_length(at, big_endian_) != 0) {
-      return at;
-    }
+  for (uint64_t at = from; at < file_.size(); ++at) {
+    bool order = big_endian_;
+    const uint64_t length = found_length(at, order);
+    if (length == 0) continue;
+    // Believed when another block or the end follows; or the end inside one.
+    const uint64_t after = at + length;
+    if (file_.size() - after < kSmallestBlock || found_length(after, order) != 0) return at;
+    if (load_u32(file_.data() + after + 4, order) > file_.size() - after) return at;
   }
   return file_.size();
 }

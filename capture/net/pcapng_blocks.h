@@ -36,6 +36,7 @@ class PcapngBlocks {
   // lengths do not agree or it does not fit.
   uint64_t checked_length(uint64_t at, bool big_endian) const;
   bool section_order(uint64_t at, bool& big_endian) const;
+  uint64_t found_length(uint64_t at, bool& order) const;
   uint64_t find_block(uint64_t from) const;
 
   Bytes file_;
