@@ -2,9 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "capture/exchange.h"
 #include "capture/field.h"
+#include "capture/fields/pattern_table.h"
 
 namespace vitrine {
 
@@ -18,7 +20,29 @@ struct ExtractLimits {
 };
 
 // One per shard. Fields of the connection itself (addresses, SNI, JA3/JA4,
-// ALPN offered, DNS names) are emitted under exchange ordinal 0.
+// ALPN offered, DNS names) are emitted under exchange ordinal 0, with an
+// Exchange that has id, host, connection, opened and process only.
+//
+// Paths (grammar: capture/field.h). A leaf is emitted where nothing opens any
+// more; its path is the chain that led there. Repeated names get [1], [2] …
+//   connection:client-ip, :client-port (sent), :server-ip, :server-port (received)
+//   tls:sni, :alpn-offered (comma-joined), :ech ("true"), :ja3, :ja3-text, :ja4 (sent);
+//       :version, :cipher, :alpn, :certificate-name (received; when the connection closes)
+//   dns:name
+//   path:method; path (the target without its query); path:0 … (its segments, pattern path:*)
+//   query:NAME; query (one bare word)
+//   header:NAME, lower case; header::authority (HTTP/2 without Host), header::status
+//   cookie:NAME   of Cookie; of Set-Cookie with direction server_to_client, beside
+//       header:set-cookie|set-cookie/NAME/{expires,max-age,domain,path,secure,httponly,samesite,…}
+//       (flags have an empty value; lifetime: capture/fields/set_cookie.h)
+//   body|json/…, body|form/NAME, body|multipart/NAME (and /filename, /content-type below it),
+//   body|grpc-web…, body|connect-envelope…, body|sse (one event; Server-Sent Events), body|text, body (binary)
+//   frame|json/…, frame|text, frame (a WebSocket message)
+//   …|base64 |base64url |hex |percent |form |json |gzip |zlib |zstd |br, in any order;
+//   …|jwt/header/…, …|jwt/payload/…, …|jwt/signature
+// JSON documents in a row are |json, |json[1] …; envelopes likewise.
+// Pointer segments and names escape ~ / | as ~0 ~1 ~2; segments over 512 bytes
+// and paths over 4 KiB are cut with "…". Pattern ids ignore [n] and array indices.
 class FieldExtractor : public ExchangeSink {
  public:
   FieldExtractor(FieldSink& fields, ExtractLimits limits = {});
@@ -29,10 +53,18 @@ class FieldExtractor : public ExchangeSink {
   void closed(const Exchange&, CloseReason) override;
 
   // Bytes of the exchange's stream (per direction) that ended opaque so far;
-  // subset of Message::bytes[decoded]. Valid from part() until after closed() of that exchange.
+  // subset of Message::bytes[decoded]. Valid from part() until after closed()
+  // of that exchange (until the next exchange closes).
   uint64_t opaque_bytes(const Exchange&, Direction) const;
-  // Nodes of the exchange's origins; valid while it is open and during closed().
+  // Nodes of the exchange's origins; valid as long as opaque_bytes().
   const OriginTable* origins(const ExchangeId&) const;
+
+  // A name asked for or answered in DNS on this connection.
+  void dns(const ConnectionInfo&, Direction, std::string_view name, Timestamp, uint64_t packet);
+  // What Field::pattern means; owned by this extractor.
+  const PatternTable& patterns() const;
+  // Where limits and malformed contents are reported; nobody when not set. Borrowed.
+  void set_issues(IssueSink* issues);
 
  private:
   struct State;
