@@ -58,10 +58,9 @@ void TcpHalf::acknowledged(uint32_t acknowledgment) {
   const uint64_t position = position_of(acknowledgment);
   if (position <= acked_ || position > next_ + kWindow) return;
   acked_ = position;
-  if (phase_ == Phase::joining && !pending_.empty()) {
-    const auto& [start, held] = *pending_.begin();
-    if (acked_ >= start + held.length) open();  // the peer has everything below: nothing earlier will come
-  }
+  if (phase_ != Phase::joining) return;
+  const uint64_t held_to = pending_.empty() ? next_ + 1 : pending_.begin()->first + pending_.begin()->second.length;
+  if (acked_ >= held_to) open();  // the peer has everything below: nothing earlier will come
 }
 
 bool TcpHalf::reset_plausible(uint32_t sequence) {
@@ -95,6 +94,9 @@ bool TcpHalf::in_window(uint64_t& position, uint32_t sequence) {
   }
   far_ = 0;
   position = next_ + static_cast<uint32_t>(sequence - static_cast<uint32_t>(next_));
+  while (phase_ == Phase::open && !pending_.empty()) release_hole();
+  if (phase_ != Phase::open || fin_) return false;  // it would lie beyond the end
+  if (position > next_) emit_gap(position - next_, false);
   return true;
 }
 
@@ -117,7 +119,7 @@ void TcpHalf::data(uint32_t sequence, Bytes payload, uint32_t missing, bool fin)
       hold(position, position + payload.size(), payload.data(), length == 1);
       hold(position + payload.size(), position + length, nullptr, false);
       if (fin && !fin_) fin_ = position + length;
-      if (++joined_ >= kJoinSegments || pending_bytes_ >= kJoinBytes || pending_.empty()) open();
+      if (++joined_ >= kJoinSegments || pending_bytes_ >= kJoinBytes) open();
       return;
     }
     case Phase::open: {
