@@ -45,6 +45,8 @@ constexpr std::array<uint8_t, 256> make_texture() {
 }
 constexpr auto kTexture = make_texture();
 
+constexpr size_t kLongText = 24;
+
 bool starts(Bytes bytes, std::string_view magic, size_t at = 0) {
   return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0;
 }
@@ -104,6 +106,7 @@ bool is_printable_text(std::string_view text, bool cut) {
 
 bool reads_like_text(std::string_view text) {
   if (text.empty() || !is_printable_text(text)) return false;
+  if (text.size() >= kLongText) return true;  // so many printable bytes are no accident
   size_t texture = 0;
   for (const char c : text) texture += kTexture[static_cast<uint8_t>(c)];
   return texture * 100 >= text.size() * 85;

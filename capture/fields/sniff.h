@@ -25,9 +25,9 @@ CharClasses char_classes(std::string_view text);
 // return. `cut` allows the last character to be incomplete.
 bool is_printable_text(std::string_view text, bool cut = false);
 
-// Printable, and made of the characters that texts and identifiers are made of
-// to at least 85 %: what a decoder's result must be when nothing else vouches
-// for it. Random bytes of 12 or more pass about once in 10^6.
+// Printable, and, when shorter than 24 bytes, made of the characters that texts
+// and identifiers are made of to at least 85 %: what a decoder's result must be
+// when nothing else vouches for it. 12 random bytes pass about once in 10^6.
 bool reads_like_text(std::string_view text);
 
 // Length of `text` without an incomplete UTF-8 character at its end.
