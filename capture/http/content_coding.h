@@ -22,6 +22,12 @@ class Decompressor {
   virtual ~Decompressor() = default;
   // Appends output to `out`; `consumed` = input bytes used (all, unless done/malformed/bound).
   virtual State feed(Bytes input, std::string& out, size_t& consumed) = 0;
+  // After `bound`: allows more output, so that a caller can drain a large
+  // expansion piece by piece; feed() then goes on where it stopped.
+  virtual void raise_bound(uint64_t max_output) = 0;
+  // Input bytes whose output was delivered for certain: where decoding failed,
+  // independent of how the input was cut into feeds.
+  virtual uint64_t accepted() const = 0;
 };
 
 // Maps an HTTP content-coding token ("gzip", "x-gzip", "deflate", "br",

@@ -24,10 +24,12 @@ struct HttpEvent {
   Protocol protocol = Protocol::http11;
   std::span<const HeaderField> headers;
   std::span<const StreamSpan> pieces;  // where these bytes lie in the plaintext stream
-  Bytes data;
-  Cause cause = Cause::decoded;
+  Bytes data;                // valid until the end of the on_chunk call that caused the event
+  Cause cause = Cause::decoded;  // data: not `decoded` = a hole; `pieces` says where (length 0: unknown).
+                                 // A hole on message 0 concerns every open message of the direction.
   Timestamp time;
-  uint64_t packet = 0;
+  uint64_t packet = 0;        // that completed the event
+  uint64_t first_packet = 0;  // that began it
 };
 
 class HttpEventSink : public IssueSink {
