@@ -17,6 +17,8 @@ bool TlsSession::State::record(Half& half, Bytes bytes, uint64_t offset) {
   const uint8_t type = bytes[0];
   const Bytes fragment = bytes.subspan(kHeaderSize);
   if (half.protected12) {
+    // The end of a renegotiation: its keys need both hellos.
+    if (type == tls::change_cipher_spec && other(half).hellos < half.hellos && must_wait(half)) return false;
     encrypted12(half, bytes, offset);
     return true;
   }

@@ -47,7 +47,20 @@ void TlsSession::State::receive(const StreamChunk& chunk) {
 }
 
 void TlsSession::State::hold(Half& half, const StreamChunk& chunk, Bytes bytes) {
-  if (bytes.empty() && chunk.kind == StreamChunk::Kind::data) return;
+  constexpr size_t kTiny = 64, kJoined = 1024;
+  if (chunk.kind == StreamChunk::Kind::data) {
+    if (bytes.empty()) return;
+    // Tiny chunks are joined, so that their bookkeeping does not use up the bound.
+    if (bytes.size() <= kTiny && !half.held.empty() && half.held.back().chunk.kind == StreamChunk::Kind::data &&
+        half.held.back().bytes.size() + bytes.size() <= kJoined) {
+      Held& last = half.held.back();
+      last.bytes.insert(last.bytes.end(), bytes.begin(), bytes.end());
+      last.chunk.time = chunk.time;
+      last.chunk.packet = chunk.packet;
+      half.held_bytes += bytes.size();
+      return;
+    }
+  }
   Held held{chunk, {bytes.begin(), bytes.end()}};
   held.chunk.bytes = {};
   half.held_bytes += bytes.size() + sizeof(Held);
@@ -144,7 +157,10 @@ void TlsSession::State::take_gap(Half& half, const StreamChunk& chunk) {
   half.after_gap = true;
   if (effect.inside_record) {
     if (effect.record_size == 0 || !is_protected) return;
-    // Exactly one record is unreadable: its number is used up.
+    // Exactly one record is unreadable: its number is used up. It may have been
+    // a KeyUpdate, so the next one is opened as after a loss.
+    half.lost = true;
+    half.lost_bytes += effect.record_size;
     KeySet& keys = half.protected12 ? half.keys12 : keys13(half, half.epoch);
     ++keys.sequence;
     if (effect.record_type == tls::application_data && effect.record_size > 22)

@@ -1,6 +1,9 @@
 #include "follow.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
+#include <sstream>
 
 namespace vitrine::test {
 
@@ -75,6 +78,93 @@ Collector feed(const std::vector<StreamChunk>& chunks, const std::string& key_lo
 
 Collector follow(const std::vector<Wire>& wire, const std::string& key_log, Chunking chunking, unsigned seed) {
   return feed(chunks_of(wire, chunking, seed), key_log);
+}
+
+std::string text(size_t size, unsigned from) {
+  std::string out(size, ' ');
+  for (size_t i = 0; i < size; ++i) out[i] = static_cast<char>('!' + (from + i * 7 + i / 89) % 90);
+  return out;
+}
+
+void converse(Peers::Connection& connection) {
+  connection.send(kC2s, "GET / HTTP/1.1\r\n\r\n");
+  connection.send(kS2c, text(40000));
+  connection.send(kC2s, text(3));
+  connection.send(kS2c, text(1));
+  connection.send(kC2s, text(700, 5));
+}
+
+void expect_whole(const Transcript& transcript, const Collector& got) {
+  EXPECT_EQ(transcript.error, "");
+  for (const Direction direction : {kC2s, kS2c}) {
+    const auto side = static_cast<size_t>(direction);
+    EXPECT_TRUE(got.data[side] == transcript.plaintext[side])
+        << "side " << side << ": " << got.data[side].size() << " bytes for " << transcript.plaintext[side].size();
+    EXPECT_EQ(got.total(direction), transcript.raw_bytes(direction));
+    EXPECT_EQ(got.counts[side].undecoded(), 0u);
+    EXPECT_EQ(got.closes[side], 1);
+    EXPECT_EQ(got.gaps[side], 0u);
+  }
+  EXPECT_TRUE(got.continuous);
+  for (const auto& [what, count] : got.issues) ADD_FAILURE() << what;
+}
+
+void expect_whole_in_all_chunkings(const Transcript& transcript, const std::string& keys) {
+  expect_whole(transcript, follow(transcript.wire, keys, Chunking::whole));
+  expect_whole(transcript, follow(transcript.wire, keys, Chunking::bytes));
+  for (unsigned seed = 1; seed <= 3; ++seed) expect_whole(transcript, follow(transcript.wire, keys, Chunking::random, seed));
+}
+
+std::vector<RawRecord> records_of(const Transcript& transcript, Direction direction) {
+  std::vector<uint8_t> all;
+  for (const Wire& piece : transcript.wire)
+    if (piece.direction == direction) all.insert(all.end(), piece.bytes.begin(), piece.bytes.end());
+  std::vector<RawRecord> records;
+  for (size_t at = 0; at + 5 <= all.size();) {
+    const size_t size = 5 + (all[at + 3] << 8 | all[at + 4]);
+    records.push_back({at, size, all[at]});
+    at += size;
+  }
+  return records;
+}
+
+uint64_t protected_bytes(const Transcript& transcript, Direction direction) {
+  const auto records = records_of(transcript, direction);
+  const bool tls13 = transcript.key_log.find("TRAFFIC_SECRET") != std::string::npos;
+  uint64_t sum = 0;
+  bool after_change = false;
+  for (const RawRecord& record : records) {
+    if (tls13 ? record.type == 23 : after_change) sum += record.size;
+    after_change |= record.type == 20;
+  }
+  return sum;
+}
+
+void expect_no_key(const Transcript& transcript, const std::string& keys) {
+  for (const Chunking chunking : {Chunking::whole, Chunking::bytes, Chunking::random}) {
+    const Collector got = follow(transcript.wire, keys, chunking, 7);
+    for (const Direction direction : {kC2s, kS2c}) {
+      const auto side = static_cast<size_t>(direction);
+      EXPECT_EQ(got.data[side], "");
+      EXPECT_EQ(got.counts[side][Cause::no_key], protected_bytes(transcript, direction));
+      EXPECT_EQ(got.counts[side][Cause::decoded], transcript.raw_bytes(direction) - protected_bytes(transcript, direction));
+      EXPECT_EQ(got.closes[side], 1);
+      EXPECT_EQ(got.gap_chunks[side], 0u);
+    }
+    EXPECT_FALSE(got.last_info.decrypted);
+    EXPECT_TRUE(got.last_info.client_hello_seen);
+    EXPECT_TRUE(got.last_info.server_hello_seen);
+  }
+}
+
+std::string without(const std::string& key_log, const std::vector<std::string>& labels) {
+  std::istringstream lines(key_log);
+  std::string out, line;
+  while (std::getline(lines, line)) {
+    const bool drop = std::any_of(labels.begin(), labels.end(), [&](const std::string& label) { return line.starts_with(label); });
+    if (!drop) out += line + '\n';
+  }
+  return out;
 }
 
 }  // namespace vitrine::test

@@ -95,6 +95,7 @@ Peers::Peers(PeerOptions options) : options_(std::move(options)) {
     SSL_CTX_set_security_level(context, 0);
     SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
     SSL_CTX_set_options(context, options_.context_options);
+    SSL_CTX_clear_options(context, options_.cleared_options);
     if (options_.version == TLS1_3_VERSION) {
       if (!options_.ciphers.empty()) SSL_CTX_set_ciphersuites(context, options_.ciphers.c_str());
     } else if (!options_.ciphers.empty()) {
@@ -103,7 +104,6 @@ Peers::Peers(PeerOptions options) : options_(std::move(options)) {
     if (options_.padding != 0) SSL_CTX_set_block_padding(context, static_cast<size_t>(options_.padding));
     if (options_.max_fragment != 0) SSL_CTX_set_max_send_fragment(context, options_.max_fragment);
   }
-  SSL_CTX_set_options(client_.get(), options_.client_options);
   if (!options_.client_groups.empty()) SSL_CTX_set1_groups_list(client_.get(), options_.client_groups.c_str());
   if (!options_.server_groups.empty()) SSL_CTX_set1_groups_list(server_.get(), options_.server_groups.c_str());
   if (options_.key != "none") use_certificate(server_.get(), options_.key, "chat.aster.test", options_.extra_names);
@@ -146,7 +146,7 @@ Transcript Peers::run(const std::function<void(Connection&)>& script, const std:
   }
   if (!options_.sni.empty()) SSL_set_tlsext_host_name(connection.client, options_.sni.c_str());
   if (session_ != nullptr) SSL_set_session(connection.client, session_.get());
-  if (options_.reject_early_data) SSL_set_max_early_data(connection.server, 0);
+  if (options_.reject_early_data && session_ != nullptr) SSL_set_max_early_data(connection.server, 0);
 
   if (!early.empty()) {
     size_t written = 0;
