@@ -266,7 +266,7 @@ struct CookieRow {
   bool secure = false, http_only = false;
   std::string same_site;               // lower case, empty when absent
   bool third_party_context = false;    // host is not of the first party
-  Timestamp first;
+  Timestamp first, last;
   std::optional<size_t> table_policy;  // index in AuditResult::policies, when a row matches
   std::string table_name, table_lifetime, table_party, table_provider, table_category, quote;
   std::optional<int64_t> table_max_age;

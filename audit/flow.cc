@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "audit/flow_text.h"
+#include "audit/masking.h"
 #include "base/digest.h"
 
 namespace vitrine {
@@ -123,7 +124,6 @@ void FlowCell::merge(FlowCell&& other) {
   distinct.merge(other.distinct);
   if (!other.evidence.empty() && (evidence.empty() || other.evidence.front() < evidence.front())) {
     sample = std::move(other.sample);
-    sample_length = other.sample_length;
     sample_digest = std::move(other.sample_digest);
   }
   for (const std::string& name : other.decided_by) add_decider(decided_by, name);
@@ -305,8 +305,7 @@ void FlowCollector::State::book(const ExchangeBrief& from, FlowCell& cell, const
   };
   if (cell.evidence.size() < FlowCell::kMaxEvidence || before(cell.evidence.back())) {
     if (cell.evidence.empty() || before(cell.evidence.front())) {
-      cell.sample = std::string(value.value.substr(0, FlowCell::kSampleBytes));
-      cell.sample_length = value.value.size();
+      cell.sample = mask(value.value, *inputs->taxonomy, value.type);
       cell.sample_digest = to_hex(Bytes(hmac_sha256(as_bytes(inputs->case_key), as_bytes(value.value))).first(8));
     }
     keep_smallest(cell.evidence, evidence_of(from, value.time, value.packet, value.origin, value.path, chain));
@@ -467,9 +466,8 @@ void FlowCollector::connection_closed(const ConnectionInfo& connection) {
 
   EndpointKey key;
   auto at = s.open.find(connection.id);
-  key.name = connection.tls_info.sni;
-  if (key.name.empty() && at != s.open.end()) key.name = at->second.first.second;
-  if (key.name.size() > 255) key.name.resize(255);
+  key.name = host_of(connection, at != s.open.end() ? at->second.first.second : std::string{});
+  if (IpAddress::parse(key.name).family != 0 || key.name.front() == '(') key.name.clear();
   key.server = connection.server;
   key.transport = connection.transport;
   key.protocol = connection.protocol;

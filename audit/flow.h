@@ -89,14 +89,12 @@ class TimeBins {
 // All values of one type in one context.
 struct FlowCell {
   static constexpr size_t kMaxEvidence = 5;
-  static constexpr size_t kSampleBytes = 512;
 
   uint64_t count = 0;
   std::array<uint64_t, 4> by_observation{};
   Timestamp first, last;
   DistinctCount distinct;
-  std::string sample;           // raw prefix of the value of evidence[0]: mask before printing
-  uint64_t sample_length = 0;   // of the whole value
+  std::string sample;           // masked value of evidence[0]: raw values are never kept
   std::string sample_digest;
   std::set<std::string, std::less<>> decided_by;  // at most 9
   TransportView transport;

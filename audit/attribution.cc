@@ -1,0 +1,99 @@
+#include "audit/attribution.h"
+
+#include <algorithm>
+
+namespace vitrine {
+namespace {
+
+bool matches_any(const std::vector<std::string>& globs, const std::string& host) {
+  return std::any_of(globs.begin(), globs.end(), [&](const std::string& glob) { return host_matches(glob, host); });
+}
+
+std::set<std::string> askers(const FlowContextKey& key) {
+  std::set<std::string> hosts;
+  for (const std::string* host : {&key.initiator_host, &key.origin_host, &key.referer_host}) {
+    if (!host->empty()) hosts.insert(*host);
+  }
+  return hosts;
+}
+
+}  // namespace
+
+Attributor::Attributor(const AuditInputs& inputs, const std::string& service,
+                       const std::map<FlowContextKey, FlowContext>& contexts)
+    : inputs_(inputs), service_(service) {
+  // A frame of a third party asks in its own name. It speaks for the subject
+  // when everything that led to the third party was the subject's.
+  constexpr int kNesting = 8;
+  for (int round = 0; round < kNesting; ++round) {
+    std::map<std::string, bool> only_subject;
+    for (const auto& [key, context] : contexts) {
+      if (context.requests == 0 || own(key.host)) continue;
+      const std::set<std::string> who = askers(key);
+      if (who.size() == 1 && *who.begin() == key.host) continue;
+      const Attribution by = of(key);
+      const bool vouched = by == Attribution::page || by == Attribution::process || by == Attribution::context_host;
+      auto [at, fresh] = only_subject.emplace(key.host, vouched);
+      if (!fresh) at->second = at->second && vouched;
+    }
+    std::set<std::string> next;
+    for (const auto& [host, only] : only_subject) {
+      if (only) next.insert(host);
+    }
+    if (next == carriers_) break;
+    carriers_ = std::move(next);
+  }
+}
+
+bool Attributor::first_party(const std::string& host) const {
+  if (service_.empty()) return false;
+  const Entity* entity = inputs_.recipients.by_host(host);
+  return entity != nullptr && entity->service == service_;
+}
+
+bool Attributor::context_host(const std::string& host) const { return matches_any(inputs_.context.hosts, host); }
+
+bool Attributor::client_rule(const std::string& host) const {
+  return !service_.empty() && std::any_of(inputs_.clients.begin(), inputs_.clients.end(), [&](const ClientHosts& client) {
+    return client.service == service_ && matches_any(client.hosts, host);
+  });
+}
+
+bool Attributor::own(const std::string& host) const { return first_party(host) || context_host(host); }
+
+Attribution Attributor::of(const FlowContextKey& key) const {
+  const auto& processes = inputs_.context.processes;
+  if (!processes.empty() && !key.process.empty()) {
+    return std::find(processes.begin(), processes.end(), key.process) != processes.end() ? Attribution::process
+                                                                                          : Attribution::unattributed;
+  }
+  const std::set<std::string> who = askers(key);
+  for (const std::string& host : who) {
+    if (own(host) || carriers_.count(host)) return Attribution::page;
+  }
+  if (context_host(key.host)) return Attribution::context_host;
+  if (first_party(key.host)) return Attribution::first_party_host;
+  if (who.empty() && client_rule(key.host)) return Attribution::client_rule_host;
+  return Attribution::unattributed;
+}
+
+std::string guess_service(const AuditInputs& inputs, const std::map<FlowContextKey, FlowContext>& contexts) {
+  std::map<std::string, uint64_t> requests;
+  for (const auto& [key, context] : contexts) {
+    const Entity* entity = inputs.recipients.by_host(key.host);
+    if (entity && !entity->service.empty() && entity->kind == "first-party") {
+      requests[entity->service] += context.requests + context.cells.size();
+    }
+  }
+  std::string best;
+  uint64_t most = 0;
+  for (const auto& [service, count] : requests) {
+    if (count > most) {
+      best = service;
+      most = count;
+    }
+  }
+  return best;
+}
+
+}  // namespace vitrine

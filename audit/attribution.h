@@ -1,0 +1,45 @@
+// Which flows belong to the subject (audit model, section 2). Everything that
+// nothing ties to it stays unattributed.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "audit/evaluate.h"
+#include "audit/flow.h"
+
+namespace vitrine {
+
+// Rules, in this order:
+//   1. The context lists processes and the recorder knows the flow's: it is the
+//      subject's exactly when it is one of them.
+//   2. What asked (initiator, Origin, Referer) is a host of the subject, or a
+//      host that only the subject uses in this capture: an embedded frame.
+//   3. The host is in the context's list, or is the first party's own.
+//   4. A client rule file lists the host, and nothing else asked for it: other
+//      sites use the same third parties.
+class Attributor {
+ public:
+  // `service` may differ from the context's when that did not say. REQUIRES:
+  // both references outlive this.
+  Attributor(const AuditInputs& inputs, const std::string& service,
+             const std::map<FlowContextKey, FlowContext>& contexts);
+
+  Attribution of(const FlowContextKey& key) const;
+  bool first_party(const std::string& host) const;
+
+ private:
+  bool own(const std::string& host) const;  // may vouch for what it asks for
+  bool client_rule(const std::string& host) const;
+  bool context_host(const std::string& host) const;
+
+  const AuditInputs& inputs_;
+  std::string service_;
+  std::set<std::string> carriers_;  // hosts that only the subject uses
+};
+
+// The service whose first-party hosts were asked most often; empty when none was.
+std::string guess_service(const AuditInputs& inputs, const std::map<FlowContextKey, FlowContext>& contexts);
+
+}  // namespace vitrine

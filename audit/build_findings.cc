@@ -1,0 +1,171 @@
+// Verdicts of what was sent, and of what the texts declare but nothing showed.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "audit/context.h"
+#include "audit/evaluation.h"
+
+namespace vitrine {
+namespace {
+
+std::string join(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const std::string& part : parts) out.append(out.empty() ? "" : "; ").append(part);
+  return out;
+}
+
+std::string display_name(const RecipientInfo& info) { return info.name.empty() ? info.key : info.name; }
+
+// Recipients whose traffic a statement speaks about; hosts of companies no list
+// knows may be of any category.
+bool may_mean(const ApplicableStatement& statement, const RecipientInfo& info, const Evaluation& e) {
+  const RecipientView view = e.view(info.key);
+  if (match_recipient(statement, view, e.directory()) != Match::none) return true;
+  return view.entity == nullptr && !view.first_party && info.role != RecipientRole::local &&
+         e.directory().category(statement.statement->recipient) != nullptr;
+}
+
+Sentence explain(const Finding& finding, const std::string& recipient) {
+  Sentence sentence{"finding." + std::string(to_string(finding.verdict)), {{"type", finding.type}, {"recipient", recipient}}};
+  if (finding.verdict == Verdict::vague) {
+    sentence.id += "." + std::string(to_string(finding.vagueness));
+    for (const StatementRef& ref : finding.positives) {
+      if (ref.excepted) continue;
+      sentence.arguments.emplace_back("data", ref.data);
+      sentence.arguments.emplace_back("declared", ref.recipient);
+      break;
+    }
+  }
+  if (finding.verdict == Verdict::not_testable) {
+    sentence.id += finding.missing.empty() ? ".no-text" : ".flow";
+    sentence.arguments.emplace_back("documents", join(finding.missing));
+  }
+  if (finding.verdict == Verdict::declared_not_observed) sentence.id = "finding.declared-not-observed";
+  return sentence;
+}
+
+}  // namespace
+
+void build_flow_findings(Evaluation& e) {
+  std::map<std::pair<std::string, std::string>, Finding> findings;  // type, recipient
+  for (const Flow& flow : e.result.flows) {
+    Finding& finding = findings[{flow.type, flow.recipient}];
+    finding.observation = std::max(finding.observation, flow.observation);
+    finding.flows.push_back(flow.id);
+    add_evidence(finding.evidence, flow.evidence);
+  }
+  for (auto& [key, finding] : findings) {
+    const auto& [type_id, recipient] = key;
+    const TypeId type = e.taxonomy().find(type_id);
+    const RecipientInfo& info = e.recipients->at(recipient);
+    const std::vector<std::string> missing = e.missing_texts(type);
+    Judgement judgement = judge(type, e.view(recipient), e.statements, !e.selected.empty(), missing.empty(),
+                                e.taxonomy(), e.directory());
+    finding.id = stable_id({"flow", type_id, recipient});
+    finding.kind = FindingKind::flow;
+    finding.verdict = judgement.verdict;
+    finding.vagueness = judgement.vagueness;
+    finding.inference = judgement.inference;
+    finding.type = type_id;
+    finding.recipient = recipient;
+    finding.positives = std::move(judgement.positives);
+    finding.denials = std::move(judgement.denials);
+    finding.coverage = e.coverage_of(info.hosts);
+    std::sort(finding.flows.begin(), finding.flows.end());
+    if (finding.verdict == Verdict::not_testable) {
+      finding.missing = missing;
+      finding.reasons.push_back(e.selected.empty() ? Sentence{"reason.no-text", {}}
+                                                   : Sentence{"reason.texts-missing", {{"documents", join(missing)}}});
+    }
+    finding.explanation = explain(finding, display_name(info));
+    e.result.findings.push_back(std::move(finding));
+  }
+}
+
+void build_declared_findings(Evaluation& e) {
+  struct Declared {
+    std::vector<ApplicableStatement> statements;
+  };
+  std::map<std::pair<TypeId, std::string>, Declared> declared;  // type, recipient as the text has it
+  for (const ApplicableStatement& each : e.statements) {
+    const Statement& s = *each.statement;
+    if (!is_positive(s.action)) continue;
+    if (s.channel != Channel::automatic) {
+      e.result.out_of_reach.push_back({reference_to(each), {"reach." + std::string(to_string(s.channel)), {}}});
+      continue;
+    }
+    for (TypeId type : s.types) declared[{type, s.recipient}].statements.push_back(each);
+  }
+
+  const TypeId blob = e.taxonomy().find("device.opaque-fingerprint");
+  std::set<std::string> blob_recipients;  // an opaque blob may hold anything, whoever asked for it
+  for (const auto* list : {&e.result.flows, &e.result.unattributed}) {
+    for (const Flow& flow : *list) {
+      if (blob != 0 && e.taxonomy().find(flow.type) == blob) blob_recipients.insert(flow.recipient);
+    }
+  }
+
+  for (auto& [key, group] : declared) {
+    const auto& [type, recipient] = key;
+    const ApplicableStatement& statement = group.statements.front();
+    const bool seen = std::any_of(e.result.flows.begin(), e.result.flows.end(), [&](const Flow& flow) {
+      return e.taxonomy().covers(type, e.taxonomy().find(flow.type)) &&
+             match_recipient(statement, e.view(flow.recipient), e.directory()) != Match::none;
+    });
+    if (seen) continue;
+
+    Finding finding;
+    finding.kind = FindingKind::declared;
+    finding.type = e.taxonomy().id(type);
+    finding.recipient = recipient;
+    finding.id = stable_id({"declared", finding.type, recipient});
+    finding.inference = Inference::textual;
+    for (const ApplicableStatement& each : group.statements) {
+      StatementRef ref = reference_to(each);
+      ref.data = finding.type;
+      ref.exact_data = true;
+      finding.positives.push_back(std::move(ref));
+    }
+
+    bool taken = false;
+    std::set<std::string> wanted;
+    for (const ApplicableStatement& each : group.statements) {
+      const std::string step(step_for_trigger(each.statement->trigger));
+      wanted.insert(step);
+      taken |= e.marker(step).has_value();
+    }
+    if (!taken) {
+      for (const std::string& step : wanted) finding.reasons.push_back({"reason.step-not-taken", {{"step", step}}});
+    }
+
+    // Hosts of every recipient the statement may mean, and nameless addresses they share.
+    std::vector<std::string> hosts;
+    std::set<std::string> addresses;
+    bool own_traffic = false;
+    for (const auto& [name, info] : e.recipients->all()) {
+      if (!may_mean(statement, info, e)) continue;
+      own_traffic = true;
+      hosts.insert(hosts.end(), info.hosts.begin(), info.hosts.end());
+      addresses.insert(info.addresses.begin(), info.addresses.end());
+      if (blob_recipients.count(name)) {
+        finding.reasons.push_back({"reason.opaque-field", {{"recipient", display_name(info)}}});
+      }
+    }
+    hosts.insert(hosts.end(), addresses.begin(), addresses.end());
+    std::erase_if(hosts, [&](const std::string& host) { return !e.flows.ledger().rows().count(host); });
+    finding.coverage = e.coverage_of(std::move(hosts));
+    for (const auto& [cause, bytes] : finding.coverage.undecoded) {
+      finding.reasons.push_back(
+          {"reason.undecoded", {{"bytes", std::to_string(bytes)}, {"cause", std::string(to_string(cause))}}});
+    }
+    if (recipient == "self" && !own_traffic) finding.reasons.push_back({"reason.no-hosts", {{"recipient", recipient}}});
+
+    finding.verdict = finding.reasons.empty() ? Verdict::declared_not_observed : Verdict::not_testable;
+    finding.explanation = {finding.reasons.empty() ? "finding.declared-not-observed" : "finding.not-testable.declared",
+                           {{"type", finding.type}, {"recipient", recipient}}};
+    e.result.findings.push_back(std::move(finding));
+  }
+}
+
+}  // namespace vitrine

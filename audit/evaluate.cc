@@ -1,0 +1,228 @@
+#include "audit/evaluate.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "audit/date_text.h"
+#include "audit/evaluation.h"
+#include "base/digest.h"
+
+namespace vitrine {
+
+std::string stable_id(std::initializer_list<std::string_view> parts) {
+  Sha256Stream digest;
+  for (std::string_view part : parts) {
+    digest.update(as_bytes(part));
+    digest.update(as_bytes(std::string_view("\0", 1)));
+  }
+  const Sha256 whole = digest.digest();
+  return to_hex(Bytes(whole).first(6));
+}
+
+void add_evidence(std::vector<Evidence>& into, const std::vector<Evidence>& from, size_t bound) {
+  for (const Evidence& item : from) {
+    auto at = std::lower_bound(into.begin(), into.end(), item);
+    if (at != into.end() && *at == item) continue;
+    into.insert(at, item);
+  }
+  if (into.size() > bound) into.erase(into.begin() + static_cast<std::ptrdiff_t>(bound), into.end());
+}
+
+CoverageView Evaluation::coverage_of(std::vector<std::string> hosts) const {
+  std::sort(hosts.begin(), hosts.end());
+  hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
+  ByteCounts sum;
+  const auto& rows = flows.ledger().rows();
+  for (const std::string& host : hosts) {
+    if (auto at = rows.find(host); at != rows.end()) sum += at->second.bytes[0];
+  }
+  CoverageView view;
+  view.hosts = std::move(hosts);
+  view.decoded = sum[Cause::decoded];
+  for (size_t i = 0; i < kCauses; ++i) {
+    const auto cause = static_cast<Cause>(i);
+    if (cause != Cause::decoded && sum[cause] != 0) view.undecoded.emplace_back(cause, sum[cause]);
+  }
+  return view;
+}
+
+std::vector<std::string> Evaluation::missing_texts(TypeId type) const {
+  std::vector<std::string> names;
+  bool main_text = false;
+  for (const SelectedPolicy& use : selected) {
+    texts_missing(*use.policy, type, taxonomy(), inputs.regions, query.country, names);
+    main_text |= use.policy->kind == "privacy" || use.policy->kind == "regional";
+  }
+  if (!main_text && !selected.empty()) names.push_back("privacy policy");
+  return names;
+}
+
+std::optional<Timestamp> Evaluation::marker(std::string_view step) const {
+  for (const StepMarker& each : result.context.steps) {
+    if (each.step == step && each.in_capture) return each.time;
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+std::string platform_of(const AuditInputs& inputs) {
+  if (!inputs.context.platform.empty()) return inputs.context.platform;
+  for (const ClientHosts& client : inputs.clients) {
+    if (client.client != inputs.context.client || inputs.context.client.empty()) continue;
+    if (client.platform == "web") return "web";
+    if (client.platform == "cli") return "api";
+    if (client.platform != "any") return "app";
+  }
+  return {};
+}
+
+void describe_context(Evaluation& e) {
+  const Context& from = e.inputs.context;
+  ContextView& view = e.result.context;
+  view.given = from.given;
+  view.simulated = from.simulated;
+  view.service = e.service;
+  view.client = from.client;
+  view.client_version = from.version;
+  view.platform = e.platform;
+  view.country = from.country;
+  view.account = from.account;
+  view.language = from.language;
+  view.operator_name = from.operator_name;
+  view.authorisation = from.authorisation;
+  view.environment = from.environment;
+  // A launch is written down shortly before the first packet it causes.
+  constexpr int64_t kSlack = 60'000'000'000;
+  for (const Step& step : from.steps) {
+    const bool inside = (!e.first || step.time.ns >= e.first->ns - kSlack) && (!e.last || step.time <= *e.last);
+    view.steps.push_back({step.step, step.time, step.note, inside});
+  }
+  auto assume = [&](bool absent, const char* id) {
+    if (absent) view.assumed.push_back({id, {}});
+  };
+  assume(e.service.empty(), "context.assumed.service");
+  if (!e.service.empty() && from.service.empty()) {
+    view.assumed.push_back({"context.assumed.service-guessed", {{"service", e.service}}});
+  }
+  assume(e.platform.empty(), "context.assumed.platform");
+  assume(from.country.empty(), "context.assumed.country");
+  assume(from.account.empty(), "context.assumed.account");
+  assume(from.steps.empty(), "context.assumed.steps");
+}
+
+void choose_texts(Evaluation& e) {
+  if (!e.inputs.chosen_policies.empty()) {
+    e.selected = choose_policies(e.inputs.policies, e.inputs.chosen_policies);
+  } else if (!e.service.empty()) {
+    e.selected = select_policies(e.inputs.policies, e.inputs.regions, e.query);
+  }
+  e.result.publisher = e.service;
+  e.result.publisher_name = e.service;
+  for (size_t i = 0; i < e.selected.size(); ++i) {
+    const Policy& policy = *e.selected[i].policy;
+    PolicyUse use;
+    use.policy = i;
+    use.publisher = policy.publisher;
+    use.publisher_name = policy.publisher_name;
+    use.kind = policy.kind;
+    use.title = policy.title;
+    use.language = policy.language;
+    use.url = policy.url;
+    use.version_date = policy.version_date();
+    use.recorded = policy.last_seen.empty() ? policy.recorded : policy.last_seen;
+    use.source = policy.record_source;
+    use.file = policy.file;
+    use.text_sha256 = policy.record_sha256;
+    use.status = e.selected[i].status;
+    use.status_sentence = e.selected[i].sentence;
+    use.complete = policy.complete;
+    for (const PolicyMissing& missing : policy.missing) {
+      use.missing.push_back({missing.document, missing.regions, missing.data});
+    }
+    e.result.policies.push_back(std::move(use));
+    e.result.publisher_name = policy.publisher_name;
+    for (const Statement& statement : policy.statements) {
+      const ApplicableStatement applicable{i, &policy, &statement};
+      if (statement_applies(policy, statement, e.inputs.regions, e.query)) {
+        e.statements.push_back(applicable);
+      } else if (!statement.scope.empty()) {
+        e.result.out_of_reach.push_back({reference_to(applicable), {"reach.scope", {{"scope", statement.scope}}}});
+      }
+    }
+  }
+  e.result.text_status =
+      e.selected.empty()
+          ? Sentence{"policy.none-held", {{"publisher", e.result.publisher_name}}}
+          : Sentence{"policy.held", {{"count", std::to_string(e.selected.size())}, {"publisher", e.result.publisher_name}}};
+}
+
+void state_limits(Evaluation& e) {
+  auto& limits = e.result.limits;
+  ByteCounts sent = e.result.ledger_totals[0];
+  if (sent.undecoded() != 0) limits.push_back({"limits.undecoded", {{"bytes", std::to_string(sent.undecoded())}}});
+  uint64_t skipped = 0;
+  for (const IssueCount& issue : e.result.issues) skipped += issue.count;
+  if (skipped != 0) limits.push_back({"limits.issues", {{"count", std::to_string(skipped)}}});
+  if (!e.result.unattributed.empty()) {
+    limits.push_back({"limits.attribution", {{"count", std::to_string(e.result.unattributed.size())}}});
+  }
+  if (const CountryDatabase* database = e.inputs.ip_countries) {
+    limits.push_back(
+        {"limits.ip-country-source", {{"source", database->type()}, {"date", database->build_date()}}});
+    limits.push_back({"limits.edge", {}});
+  } else {
+    limits.push_back({"limits.ip-country-missing", {}});
+  }
+  limits.push_back({"limits.purpose", {}});
+  limits.push_back({"limits.server-side", {}});
+}
+
+}  // namespace
+
+AuditResult evaluate(const AuditInputs& inputs, FlowCollector&& flows, std::vector<IssueCount> issues) {
+  flows.finish();
+  Evaluation e{inputs, flows, {}, {}, {}, {}, {}, {}, {}, {}, {}, nullptr, nullptr};
+  AuditResult& result = e.result;
+  result.inputs = inputs.files;
+  result.simulated = inputs.context.simulated;
+  for (const InputFile& file : inputs.files) {
+    result.simulated |= file.simulated;
+    if (file.first && (!e.first || *file.first < *e.first)) e.first = file.first;
+    if (file.last && (!e.last || *e.last < *file.last)) e.last = file.last;
+  }
+  e.service = inputs.context.service.empty() ? guess_service(inputs, flows.contexts()) : inputs.context.service;
+  e.platform = platform_of(inputs);
+  e.date = inputs.context.policy_date ? *inputs.context.policy_date : e.first ? date_of(*e.first) : "9999-12-31";
+  e.query = {e.service, e.platform, inputs.context.country, inputs.context.language, inputs.context.account, e.date};
+  describe_context(e);
+  choose_texts(e);
+
+  std::set<std::string> publisher_entities;
+  for (const SelectedPolicy& use : e.selected) {
+    for (const PolicyEntity& entity : use.policy->entities) publisher_entities.insert(entity.id);
+  }
+  e.attributor = std::make_unique<Attributor>(inputs, e.service, flows.contexts());
+  e.recipients = std::make_unique<RecipientTable>(inputs, e.service, std::move(publisher_entities), flows.names());
+
+  issues.insert(issues.end(), flows.issues().begin(), flows.issues().end());
+  std::sort(issues.begin(), issues.end(), [](const IssueCount& a, const IssueCount& b) {
+    return std::tie(a.first.cause, a.first.what, a.first.packet) < std::tie(b.first.cause, b.first.what, b.first.packet);
+  });
+  result.issues = std::move(issues);
+
+  build_flows(e);
+  build_flow_findings(e);
+  build_declared_findings(e);
+  build_cookies(e);
+  std::stable_sort(result.findings.begin(), result.findings.end(), [](const Finding& a, const Finding& b) {
+    return std::tie(a.verdict, a.kind, a.type, a.recipient, a.id) < std::tie(b.verdict, b.kind, b.type, b.recipient, b.id);
+  });
+  for (const Finding& finding : result.findings) ++result.verdict_counts[static_cast<size_t>(finding.verdict)];
+  build_rules(e);
+  for (const auto& [key, info] : e.recipients->all()) result.recipients.push_back(info);
+  state_limits(e);
+  return std::move(e.result);
+}
+
+}  // namespace vitrine
