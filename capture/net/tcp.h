@@ -35,7 +35,9 @@ struct TcpLimits {
 // acknowledges it, or 4 segments or 16 KiB of it came, and the stream begins at
 // the lowest of them: so a capture that starts among reordered segments loses
 // nothing. It begins at once where an earlier acknowledgment named that byte.
-// A reset ends both directions. A last byte that was only acknowledged may have
+// A reset ends both directions: its sender's as soon as the bytes before it are
+// there, the other one with finish(), because bytes in flight were transmitted
+// too and are still taken. A last byte that was only acknowledged may have
 // been a FIN, and is not counted as a gap.
 class TcpConnection {
  public:
@@ -43,7 +45,7 @@ class TcpConnection {
   ~TcpConnection();
   void segment(Direction direction, const TcpHeader& tcp, Timestamp time, uint64_t packet);
   void finish(StreamChunk::Close why, Timestamp time, uint64_t packet);  // flushes; emits close chunks not yet sent
-  bool closed() const;      // both directions ended (FIN/RST)
+  bool closed() const;      // both directions ended (FIN/RST); finish() may still be needed
   bool mid_stream() const;  // no SYN was seen
   uint64_t pending_bytes() const;
 

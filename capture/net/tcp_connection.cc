@@ -49,8 +49,9 @@ void TcpConnection::segment(Direction direction, const TcpHeader& tcp, Timestamp
       state.issues.issue({Cause::malformed, "tcp: reset outside the window ignored", packet, state.connection});
       return;
     }
-    self.flush(StreamChunk::Close::reset);
-    peer.flush(StreamChunk::Close::reset);
+    const bool refused = self.phase() == TcpHalf::Phase::unseen;  // it never sent anything else
+    self.reset_sent(tcp.sequence);
+    peer.reset_received(refused);
     return;
   }
   if (!tcp.payload.empty() || tcp.missing > 0 || tcp.fin) {
@@ -68,7 +69,7 @@ void TcpConnection::finish(StreamChunk::Close why, Timestamp time, uint64_t pack
 }
 
 bool TcpConnection::closed() const {
-  return state_->halves[0].phase() == TcpHalf::Phase::closed && state_->halves[1].phase() == TcpHalf::Phase::closed;
+  return state_->halves[0].ended() && state_->halves[1].ended();
 }
 
 bool TcpConnection::mid_stream() const { return !state_->syn_seen; }

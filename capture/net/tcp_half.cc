@@ -63,12 +63,32 @@ void TcpHalf::acknowledged(uint32_t acknowledgment) {
   if (acked_ >= held_to) open();  // the peer has everything below: nothing earlier will come
 }
 
-bool TcpHalf::reset_plausible(uint32_t sequence) {
+bool TcpHalf::reset_plausible(uint32_t sequence) const {
   if (phase_ == Phase::unseen || phase_ == Phase::joining) return true;
   const uint64_t position = position_of(sequence);
-  if (position + kNear < next_ || position > next_ + kNear) return false;
-  if (position > next_ + 1) acked_ = std::max(acked_, position);  // bytes up to here were sent
-  return true;
+  return position + kNear >= next_ && position <= next_ + kNear;
+}
+
+void TcpHalf::reset_sent(uint32_t sequence) {
+  if (phase_ == Phase::joining) open();
+  if (phase_ == Phase::closed) return;
+  reset_ = true;
+  if (phase_ == Phase::unseen) return close(StreamChunk::Close::reset);
+  const uint64_t position = position_of(sequence);
+  if (fin_) return;
+  if (position > next_ + 1) {  // bytes before it are missing; a single one may be a FIN's number
+    fin_ = position;
+    end_ = StreamChunk::Close::reset;
+    drain();
+  } else if (pending_.empty()) {
+    close(StreamChunk::Close::reset);
+  }
+}
+
+void TcpHalf::reset_received(bool refused) {
+  if (phase_ == Phase::closed) return;
+  reset_ = true;
+  if (refused && pending_.empty()) close(StreamChunk::Close::reset);
 }
 
 void TcpHalf::segment_passed() {
@@ -151,7 +171,7 @@ void TcpHalf::accept(uint64_t position, Bytes payload, uint64_t missing, bool fi
   }
   if (end <= next_) {  // retransmission, keep-alive, or from before the stream as recorded
     if (position < base_ && end - position > 1) report(Cause::gap, "tcp: segment before the recorded start of its stream");
-    if (fin_ && next_ == *fin_) close(StreamChunk::Close::fin);
+    if (fin_ && next_ == *fin_) close(end_);
     return;
   }
   if (position <= next_ && pending_.empty()) {
@@ -192,7 +212,7 @@ void TcpHalf::deliver(Bytes payload, uint64_t missing) {
     sink_.on_chunk(chunk);
   }
   if (missing > 0) emit_gap(missing, true);
-  if (fin_ && next_ >= *fin_ && pending_.empty()) close(StreamChunk::Close::fin);
+  if (fin_ && next_ >= *fin_ && pending_.empty()) close(end_);
 }
 
 // Keeps those parts of [position, end) that nothing earlier covers; `bytes` is
@@ -261,7 +281,7 @@ void TcpHalf::drain() {
       deliver(held.bytes, 0);
     }
   }
-  if (phase_ == Phase::open && fin_ && next_ >= *fin_) close(StreamChunk::Close::fin);
+  if (phase_ == Phase::open && fin_ && next_ >= *fin_) close(end_);
 }
 
 // REQUIRES: pending_ is not empty.
@@ -305,12 +325,13 @@ void TcpHalf::close(StreamChunk::Close how) {
 
 void TcpHalf::flush(StreamChunk::Close why) {
   if (phase_ == Phase::closed) return;
+  if (reset_) why = StreamChunk::Close::reset;
   if (phase_ == Phase::joining) open();
   while (phase_ == Phase::open && !pending_.empty()) release_hole();
   if (phase_ == Phase::closed) return;
   if (fin_ && phase_ == Phase::open) {
     if (*fin_ > next_) emit_gap(*fin_ - next_, false);
-    return close(StreamChunk::Close::fin);
+    return close(end_);
   }
   // What the peer acknowledged was sent. A single byte may be a lost FIN, which
   // counts as one in sequence space.

@@ -33,6 +33,7 @@ class TcpHalf {
 
   Phase phase() const { return phase_; }
   uint64_t pending_bytes() const { return pending_bytes_; }
+  bool ended() const { return phase_ == Phase::closed || reset_; }
   bool anchored() const { return anchored_; }
   bool delivered_nothing() const { return next_ == base_; }
   // Can the stream's first byte have this sequence number, as far as is known?
@@ -43,7 +44,9 @@ class TcpHalf {
   void data(uint32_t sequence, Bytes payload, uint32_t missing, bool fin);
   void bare_acknowledgment(uint32_t sequence);  // of this direction: its number is the next byte's
   void acknowledged(uint32_t acknowledgment);   // by the peer
-  bool reset_plausible(uint32_t sequence);
+  bool reset_plausible(uint32_t sequence) const;
+  void reset_sent(uint32_t sequence);           // this direction ends there, once the bytes before it came
+  void reset_received(bool refused);            // nothing new will be sent; bytes in flight still count
   void segment_passed();                        // of either direction: ages acknowledged holes
   void flush(StreamChunk::Close why);           // holes become gaps; emits the close chunk
 
@@ -84,7 +87,9 @@ class TcpHalf {
   uint32_t aged_ = 0;   // segments since the first hole was acknowledged
   uint32_t joined_ = 0; // segments held while joining
   uint32_t far_ = 0;    // successive segments outside the window
-  std::optional<uint64_t> fin_;
+  std::optional<uint64_t> fin_;         // where the stream ends,
+  StreamChunk::Close end_ = StreamChunk::Close::fin;  // and by what
+  bool reset_ = false;                  // by either side
   std::optional<uint32_t> sent_hint_;   // sequence number of a bare acknowledgment
   std::optional<uint32_t> acked_hint_;  // acknowledgment number before any data
   std::map<uint64_t, Held> pending_;    // by position, disjoint, all >= next_

@@ -66,7 +66,8 @@ void segments(ByteReader in) {
     header.missing = in.u8() & 15u;
     const Direction direction = flags & 0x80 ? Direction::server_to_client : Direction::client_to_server;
     (void)starts_new_connection(tcp, direction, header);
-    tcp.segment(direction, header, {static_cast<int64_t>(packet)}, ++packet);
+    ++packet;
+    tcp.segment(direction, header, {static_cast<int64_t>(packet)}, packet);
     check(tcp.pending_bytes() <= 2 * (limits.pending_bytes + (16 << 10)));  // joining holds up to 16 KiB
   }
   tcp.finish(StreamChunk::Close::end_of_capture, {}, packet);

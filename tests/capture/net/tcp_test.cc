@@ -229,8 +229,10 @@ TEST_F(TcpTest, ResetEndsBothDirections) {
   send(kServer, 9003, "def");
   send(kClient, 1000, "abc");
   send(kClient, 1003, "", kRst);
-  EXPECT_EQ(sink_.take(), "C:abc C:close(reset) S:gap(3) S:def S:close(reset)");
+  EXPECT_EQ(sink_.take(), "C:abc C:close(reset)");
   EXPECT_TRUE(tcp_.closed());
+  send(kServer, 9006, "ghi");  // was in flight: transmitted all the same
+  EXPECT_EQ(finish(), "S:gap(3) S:def S:ghi S:close(reset)");
   EXPECT_EQ(finish(), "");
 }
 
@@ -247,7 +249,16 @@ TEST_F(TcpTest, ResetAheadTellsOfLostBytes) {
   handshake();
   send(kClient, 1000, "abc");
   send(kClient, 1010, "", kRst);
-  EXPECT_EQ(sink_.take(), "C:abc C:gap(7) C:close(reset) S:close(reset)");
+  EXPECT_EQ(finish(), "C:abc C:gap(7) C:close(reset) S:close(reset)");
+}
+
+TEST_F(TcpTest, ResetRecordedBeforeItsData) {
+  handshake();
+  send(kClient, 1003, "", kRst);
+  EXPECT_TRUE(tcp_.closed());
+  send(kClient, 1000, "abc");
+  EXPECT_EQ(sink_.take(), "C:abc C:close(reset)");
+  EXPECT_TRUE(issues_.all.empty());
 }
 
 TEST_F(TcpTest, RefusedConnection) {
