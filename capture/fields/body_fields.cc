@@ -7,6 +7,7 @@
 namespace vitrine {
 namespace {
 
+constexpr char kRecordSeparator = '\x1e';  // RFC 7464
 constexpr size_t kMaxMultipartParts = 10'000;
 constexpr size_t kMaxMultipartHead = 16 * 1024;
 
@@ -76,9 +77,10 @@ bool is_json_lines(std::string_view text, uint32_t depth, bool cut) {
   JsonTokenizer json(text, depth);
   JsonToken token;
   while (json.next(token)) {}
-  if (token.kind != JsonToken::Kind::end || token.offset >= text.size()) return false;
-  const char next = text[token.offset];
-  return (next == '{' || next == '[') && (cut || text.back() == '}' || text.back() == ']' || text.back() == '\n');
+  if (token.kind != JsonToken::Kind::end) return false;
+  const size_t next = text.find_first_not_of(kRecordSeparator, token.offset);
+  if (next == std::string_view::npos) return token.offset < text.size();  // one record
+  return (text[next] == '{' || text[next] == '[') && (cut || std::string_view("}]\n\x1e").find(text.back()) != std::string_view::npos);
 }
 
 // Engine.IO and socket.io put a packet type before the JSON: 42["event",{…}].

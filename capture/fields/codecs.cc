@@ -1,5 +1,6 @@
 #include "capture/fields/codecs.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -124,19 +125,18 @@ bool hex_decode(std::string_view text, std::string& out) {
   return true;
 }
 
-void sse_data(std::string_view event, std::string& out) {
-  bool first = true;
-  while (!event.empty()) {
-    size_t end = event.find_first_of("\r\n");
-    if (end == std::string_view::npos) end = event.size();
-    std::string_view line = event.substr(0, end);
-    if (end < event.size()) end += event[end] == '\r' && end + 1 < event.size() && event[end + 1] == '\n' ? 2 : 1;
-    event.remove_prefix(end);
-    if (line.substr(0, 4) != "data" || (line.size() > 4 && line[4] != ':')) continue;
-    line.remove_prefix(line.size() > 4 ? 5 : 4);
-    if (!line.empty() && line.front() == ' ') line.remove_prefix(1);
-    if (!first) out.push_back('\n');
-    first = false;
+void sse_data(std::string_view span, std::string& out) {
+  for (bool first = true; first || !span.empty(); first = false) {
+    size_t end = std::min(span.find_first_of("\r\n"), span.size());
+    std::string_view line = span.substr(0, end);
+    if (end < span.size()) end += span[end] == '\r' && end + 1 < span.size() && span[end + 1] == '\n' ? 2 : 1;
+    span.remove_prefix(end);
+    if (!first) {
+      if (line.substr(0, 4) != "data" || (line.size() > 4 && line[4] != ':')) continue;
+      line.remove_prefix(line.size() > 4 ? 5 : 4);
+      if (!line.empty() && line.front() == ' ') line.remove_prefix(1);
+      out.push_back('\n');
+    }
     out.append(line);
   }
 }

@@ -23,8 +23,9 @@ bool base64_decode(std::string_view text, bool url, std::string& out);
 // RFC 4648 section 8, either case. False for an odd length or another character.
 bool hex_decode(std::string_view text, std::string& out);
 
-// The payload of one Server-Sent Event: its "data" lines joined by a line feed
-// (WHATWG HTML, 9.2.6). `event` may include the blank line that ends it.
-void sse_data(std::string_view event, std::string& out);
+// The data of one Server-Sent Event (WHATWG HTML, 9.2.6): `span` begins with the
+// first data line's value and ends with the last one's; the values of all data
+// lines joined by a line feed. (Part::within is such a span.)
+void sse_data(std::string_view span, std::string& out);
 
 }  // namespace vitrine

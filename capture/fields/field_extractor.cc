@@ -209,11 +209,12 @@ void FieldExtractor::closed(const Exchange& exchange, CloseReason) {
   state_->has_closed = true;
 }
 
-void FieldExtractor::dns(const ConnectionInfo& info, Direction direction, std::string_view name, Timestamp time, uint64_t packet) {
+void FieldExtractor::dns(const ConnectionInfo& info, const DnsName& name) {
   state_->tell_addresses(info, {});
   State::Connection& connection = state_->connection_of(info);
-  state_->tell(connection, time, packet, [&] {
-    state_->extraction.plain(Location::dns, "name", name, Decoder::dns, {}, direction);
+  state_->tell(connection, name.time, name.packet, [&] {
+    state_->extraction.plain(Location::dns, "name", name.name, Decoder::dns, name.span, name.direction);
+    state_->extraction.plain(Location::dns, "type", name.type, Decoder::dns, name.span, name.direction);
   });
 }
 

@@ -28,7 +28,7 @@ struct ExtractLimits {
 //   connection:client-ip, :client-port (sent), :server-ip, :server-port (received)
 //   tls:sni, :alpn-offered (comma-joined), :ech ("true"), :ja3, :ja3-text, :ja4 (sent);
 //       :version, :cipher, :alpn, :certificate-name (received; when the connection closes)
-//   dns:name
+//   dns:name, dns:type (of a question)
 //   path:method; path (the target without its query); path:0 … (its segments, pattern path:*)
 //   query:NAME; query (one bare word)
 //   header:NAME, lower case; header::authority (HTTP/2 without Host), header::status
@@ -51,6 +51,7 @@ class FieldExtractor : public ExchangeSink {
   void opened(const Exchange&) override;
   void part(const Exchange&, const Part&) override;
   void closed(const Exchange&, CloseReason) override;
+  void dns(const ConnectionInfo&, const DnsName&) override;
 
   // Bytes of the exchange's stream (per direction) that ended opaque so far;
   // subset of Message::bytes[decoded]. Valid from part() until after closed()
@@ -59,8 +60,6 @@ class FieldExtractor : public ExchangeSink {
   // Nodes of the exchange's origins; valid as long as opaque_bytes().
   const OriginTable* origins(const ExchangeId&) const;
 
-  // A name asked for or answered in DNS on this connection.
-  void dns(const ConnectionInfo&, Direction, std::string_view name, Timestamp, uint64_t packet);
   // What Field::pattern means; owned by this extractor.
   const PatternTable& patterns() const;
   // Where limits and malformed contents are reported; nobody when not set. Borrowed.

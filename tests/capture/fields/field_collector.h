@@ -75,7 +75,7 @@ class Collector : public FieldSink, public IssueSink {
 
   // A body or message whose stream bytes are `wire`, made into `content` by `decoders`.
   void body(std::string_view content, std::string type = {}, std::string_view wire = {}, std::vector<Decoder> decoders = {},
-            Part::Kind kind = Part::Kind::body, bool complete = true) {
+            Part::Kind kind = Part::Kind::body, bool complete = true, StreamSpan within = {}) {
     pieces = wire.empty() ? content : wire;
     const StreamSpan span{0, pieces.size()};
     Part part;
@@ -86,7 +86,7 @@ class Collector : public FieldSink, public IssueSink {
     part.wire_bytes = pieces.size();
     part.pieces = {&span, 1};
     part.complete = complete;
-    part.within = {0, pieces.size()};
+    part.within = within;
     exchange.message(direction).content_type = type;
     exchange.message(direction).bytes.add(Cause::decoded, pieces.size());
     extractor.part(exchange, part);
