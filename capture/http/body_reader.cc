@@ -137,6 +137,7 @@ BodyReader::Outcome BodyReader::finish(bool complete) {
   if (discard_ != Cause::decoded) {
     out.bytes.add(discard_, wire_);
     out.cause = discard_;
+    out.streamed = true;
     return out;
   }
   if (cut_ == Cause::decoded && complete && wire_ > 0 && !stages_.empty()) {

@@ -342,10 +342,26 @@ void ExchangeBuilder::start_websocket(ExchangeState& x, const HttpEvent& respons
   x.websocket = true;
   x.exchange.protocol = Protocol::websocket;
   for (MessageState& m : x.messages) {
-    if (!closed_[index(m.direction)]) m.ended = false;
-    m.body_given = true;
+    if (!closed_[index(m.direction)] && x.exchange.status == 101) m.ended = false;
+    if (m.body_given && x.exchange.status != 101) continue;  // it had ended before
     m.websocket = std::make_unique<WebSocketParser>(m, agreed.deflate, !agreed.no_context_takeover[index(m.direction)]);
     m.websocket_hash = std::make_unique<Sha256Stream>();
+    if (!m.body_given && m.body.wire_bytes() > 0) {
+      // HTTP/2: frames sent before the response came were kept as a body.
+      const BodyReader::Outcome early = m.body.finish(false);
+      Bytes rest = early.content;
+      for (const StreamSpan& span : m.body.pieces()) {
+        const size_t take = static_cast<size_t>(std::min<uint64_t>(span.length, rest.size()));
+        m.websocket->feed(rest.first(take), span.offset, m.time, m.last_packet);
+        rest = rest.subspan(take);
+      }
+      ByteCounts lost = early.bytes;
+      lost.by_cause[static_cast<size_t>(Cause::decoded)] = 0;
+      m.message().bytes += lost;
+      if (m.holes) m.websocket->gap(0, m.hole_cause, m.time, m.last_packet);
+      m.message().wire_bytes += m.body.wire_bytes();
+    }
+    m.body_given = true;
   }
 }
 
@@ -426,6 +442,11 @@ void ExchangeBuilder::data(ExchangeState& x, const HttpEvent& event) {
     m.websocket->feed(event.data, span.offset, event.time, event.packet);
     return;
   }
+  if (!message.seen && m.body.wire_bytes() == 0) {
+    // How it is coded stood in a head that was lost.
+    m.body.set_discard(Cause::gap);
+    issue({Cause::gap, "http2: data on a stream whose head was not seen", event.packet, 0});
+  }
   const bool had_view = m.body.has_view();
   m.body.add(event.data, span);
   if (!had_view && m.body.has_view()) views_.emplace_back(x.message_id, event.direction);
@@ -498,7 +519,7 @@ void ExchangeBuilder::end_message(ExchangeState& x, Direction direction, bool co
   if (m.websocket) {
     m.websocket->finish(complete ? Cause::truncated : cause, time, packet);
     message.sha256 = to_hex(m.websocket_hash->digest());
-  } else if (message.seen) {
+  } else if (message.seen || m.body.wire_bytes() > 0) {
     body_part(x, direction, complete, cause == Cause::decoded ? Cause::truncated : cause, time, packet);
   }
   m.ended = true;
