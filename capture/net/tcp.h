@@ -34,7 +34,7 @@ struct TcpLimits {
 // Joined without a SYN, the first data of a direction is held until the peer
 // acknowledges it, or 4 segments or 16 KiB of it came, and the stream begins at
 // the lowest of them: so a capture that starts among reordered segments loses
-// nothing. It begins at once where an earlier acknowledgment named that byte.
+// nothing.
 // A reset ends both directions: its sender's as soon as the bytes before it are
 // there, the other one with finish(), because bytes in flight were transmitted
 // too and are still taken. A last byte that was only acknowledged may have

@@ -26,23 +26,28 @@ bool TcpHalf::start_at(uint32_t sequence) {
     case Phase::unseen:
       anchor(sequence);
       phase_ = Phase::open;
+      synchronised_ = true;
       return true;
     case Phase::joining:  // the SYN was recorded after data
       if (!could_start_at(sequence)) return false;
       base_ = next_ = position_of(sequence);
       phase_ = Phase::open;
+      synchronised_ = true;
       drain();
       return true;
     case Phase::open:
-    case Phase::closed: return anchored_ && first_sequence() == sequence;
+    case Phase::closed: return could_start_at(sequence);
   }
   return false;
 }
 
 bool TcpHalf::could_start_at(uint32_t sequence) const {
-  if (phase_ != Phase::joining) return anchored_ && first_sequence() == sequence;
+  if (!anchored_) return false;
+  if (synchronised_) return static_cast<uint32_t>(base_) == sequence;
+  // Joined, and the SYN comes late: too late to begin there once bytes were
+  // passed on, but still of this connection.
   const uint64_t position = position_of(sequence);
-  const uint64_t lowest = pending_.empty() ? next_ : pending_.begin()->first;
+  const uint64_t lowest = phase_ != Phase::joining ? base_ : pending_.empty() ? next_ : pending_.begin()->first;
   return position <= lowest && lowest - position <= kJoinReach;
 }
 
@@ -127,10 +132,6 @@ void TcpHalf::data(uint32_t sequence, Bytes payload, uint32_t missing, bool fin)
       const bool keep_alive = length == 1 && !fin && (sent_hint_ == sequence + 1 || acked_hint_ == sequence + 1);
       if (keep_alive) return;
       anchor(sequence);
-      if (sent_hint_ == sequence || acked_hint_ == sequence) {
-        phase_ = Phase::open;
-        return accept(next_, payload, missing, fin);
-      }
       phase_ = Phase::joining;
       [[fallthrough]];
     }
@@ -191,7 +192,10 @@ void TcpHalf::accept(uint64_t position, Bytes payload, uint64_t missing, bool fi
 }
 
 void TcpHalf::set_fin(uint64_t position) {
-  if (fin_) {
+  if (fin_ && end_ == StreamChunk::Close::reset && position + 1 == *fin_) {
+    fin_ = position;  // the reset was recorded first, and its number counts this FIN
+    end_ = StreamChunk::Close::fin;
+  } else if (fin_) {
     if (*fin_ != position) report(Cause::malformed, "tcp: a second FIN at another place ignored");
   } else if (position < next_) {
     report(Cause::malformed, "tcp: FIN before data already seen ignored");

@@ -56,7 +56,6 @@ class TcpHalf {
     uint64_t length = 0;
   };
 
-  uint32_t first_sequence() const { return static_cast<uint32_t>(base_); }
   uint64_t position_of(uint32_t sequence) const {
     return next_ + static_cast<int64_t>(static_cast<int32_t>(sequence - static_cast<uint32_t>(next_)));
   }
@@ -75,7 +74,8 @@ class TcpHalf {
 
   Direction direction_;
   Phase phase_ = Phase::unseen;
-  bool anchored_ = false;
+  bool anchored_ = false;      // base_ and next_ are set
+  bool synchronised_ = false;  // base_ is a SYN's
   StreamSink& sink_;
   IssueSink& issues_;
   uint64_t connection_;

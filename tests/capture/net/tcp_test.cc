@@ -353,13 +353,41 @@ TEST_F(TcpTest, JoinedWithoutAnyAcknowledgment) {
   EXPECT_EQ(sink_.take(), "C:abc C:abc C:abc C:d");
 }
 
-TEST_F(TcpTest, JoinedAfterABareAcknowledgmentStartsAtOnce) {
+TEST_F(TcpTest, JoinedWithAKeepAlive) {
   send(kClient, 5000, "", kAck, 700);
   send(kServer, 700, "abc", kAck, 5000);
-  send(kClient, 4999, "\x01");  // keep-alive
+  send(kClient, 4999, "\x01");  // not the stream's first byte
   send(kClient, 5000, "def", kAck, 703);
-  EXPECT_EQ(sink_.take(), "S:abc C:def");
+  EXPECT_EQ(finish(), "S:abc C:def C:close(end) S:close(end)");
   EXPECT_TRUE(tcp_.mid_stream());
+  EXPECT_TRUE(issues_.all.empty());
+}
+
+TEST_F(TcpTest, SynAckRecordedAfterItsDataAndTheirAcknowledgment) {
+  send(kClient, 999, "", kSyn);
+  send(kClient, 1000, "", kAck, 9003);
+  send(kServer, 9003, "def");
+  send(kServer, 8999, "", kSyn | kAck, 1000);
+  send(kServer, 9000, "abc");
+  EXPECT_EQ(sink_.take(), "S:abc S:def");
+}
+
+TEST_F(TcpTest, SynRecordedAfterBytesWerePassedOn) {
+  for (const uint32_t seq : {1003u, 1004u, 1005u, 1006u}) send(kClient, seq, "x");
+  EXPECT_EQ(sink_.take(), "C:x C:x C:x C:x");
+  EXPECT_FALSE(starts_new_connection(tcp_, kClient, header(999, kSyn)));
+  send(kClient, 999, "", kSyn);
+  send(kClient, 1007, "y");
+  EXPECT_EQ(sink_.take(), "C:y");
+  EXPECT_TRUE(issues_.all.empty());
+}
+
+TEST_F(TcpTest, ResetRecordedBeforeTheFinItCounts) {
+  handshake();
+  send(kClient, 1004, "", kRst);
+  send(kClient, 1000, "abc", kFin | kAck);
+  EXPECT_EQ(sink_.take(), "C:abc C:close(fin)");
+  EXPECT_TRUE(issues_.all.empty());
 }
 
 TEST_F(TcpTest, BytesLostRightAfterJoining) {
