@@ -67,4 +67,8 @@ bool parse_encrypted_extensions(Bytes body, EncryptedExtensions& out);
 bool parse_certificate_names(Bytes body, bool tls13, std::vector<std::string>& out);
 std::vector<std::string> names_of_certificate(Bytes der, bool& ok);
 
+// CompressedCertificate (RFC 8879: zlib, brotli, zstd) → the Certificate message's
+// body. False: malformed, another algorithm, or longer than kMaxHandshakeMessage.
+bool decompress_certificate(Bytes body, std::vector<uint8_t>& out);
+
 }  // namespace vitrine::tls

@@ -69,10 +69,11 @@ void TlsSession::State::message(Half& half, const tls::HandshakeMessage& message
     case tls::compressed_certificate:
       if (client || half.hellos != 1 || !info.certificate_names.empty()) break;
       if (message.type == tls::compressed_certificate) {
-        issue(half, Cause::unsupported, "tls: compressed certificate is not read");
-        break;
-      }
-      if (!tls::parse_certificate_names(message.body, is13(), info.certificate_names))
+        std::vector<uint8_t> inflated;
+        if (!tls::decompress_certificate(message.body, inflated) ||
+            !tls::parse_certificate_names(inflated, true, info.certificate_names))
+          issue(half, Cause::malformed, "tls: compressed certificate does not decode");
+      } else if (!tls::parse_certificate_names(message.body, is13(), info.certificate_names))
         issue(half, Cause::malformed, "tls: malformed certificate");
       if (!info.certificate_names.empty()) update_info();
       break;

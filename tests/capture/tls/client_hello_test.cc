@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "capture/tls/cipher_suites.h"
 #include "follow.h"
 
@@ -91,6 +94,34 @@ TEST(Grease, SixteenValues) {
   EXPECT_TRUE(tls::is_grease(0x0a0a));
   EXPECT_TRUE(tls::is_grease(0xfafa));
   EXPECT_FALSE(tls::is_grease(0x0a1a));
+}
+
+// The first record of real clients. JA3 as tshark 4.0.17 prints it
+// (tls.handshake.ja3); Chromium shuffles its extensions, so only its JA4 is lasting.
+Collector follow_golden(const std::string& name) {
+  std::ifstream in(std::string(VITRINE_SOURCE_DIR) + "/tests/golden/tls/" + name, std::ios::binary);
+  const std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(in), {}};
+  return follow({{kC2s, bytes}}, "");
+}
+
+TEST(RealHello, Curl) {
+  const Collector got = follow_golden("curl-7.88.1.clienthello");
+  EXPECT_EQ(got.last_info.ja3, "0149f47eabf9a20d0893e2a44e5a6323");
+  EXPECT_EQ(got.last_info.ja4, "t13d3112h2_e8f1e7e78f70_b26ce05bbdd6");
+  EXPECT_EQ(got.last_info.sni, "chat.aster.test");
+  EXPECT_FALSE(got.last_info.ech_offered);
+}
+
+TEST(RealHello, Chromium) {
+  const Collector got = follow_golden("chromium-156.clienthello");
+  EXPECT_EQ(got.last_info.ja3_text,
+            "771,4865-4866-4867-49195-49199-49196-49200-52393-52392-49171-49172-156-157-47-53,"
+            "18-13-0-45-51-5-16-65037-11-65281-51764-10-35-23-17613-43-27,4588-29-23-24,0");
+  EXPECT_EQ(got.last_info.ja3, "72f81a1dd8e2124aa1a6515f8f0d35d4");
+  EXPECT_EQ(got.last_info.ja4, "t13d1517h2_8daaf6152771_cb7bf5808d99");
+  EXPECT_EQ(got.last_info.sni, "chat.aster.test");
+  EXPECT_EQ(got.last_info.alpn_offered, (std::vector<std::string>{"h2", "http/1.1"}));
+  EXPECT_TRUE(got.last_info.ech_offered);  // GREASE here
 }
 
 TEST(ClientHelloParse, EveryPrefixIsRefusedOrShort) {

@@ -122,6 +122,15 @@ Peers::Peers(PeerOptions options) : options_(std::move(options)) {
     SSL_CTX_set_alpn_protos(client_.get(), kProtocols, 12);
     SSL_CTX_set_alpn_select_cb(server_.get(), choose_alpn, nullptr);
   }
+  if (options_.ech) {
+    const auto add = [](SSL*, unsigned, unsigned, const unsigned char** out, size_t* length, X509*, size_t, int*, void*) {
+      static const unsigned char kOuter[40] = {0, 0, 1, 0, 1, 7};
+      *out = kOuter;
+      *length = sizeof kOuter;
+      return 1;
+    };
+    SSL_CTX_add_custom_ext(client_.get(), 0xfe0d, SSL_EXT_CLIENT_HELLO, add, nullptr, nullptr, nullptr, nullptr);
+  }
   if (options_.early_data) SSL_CTX_set_max_early_data(server_.get(), 16384);
   SSL_CTX_set_session_id_context(server_.get(), reinterpret_cast<const unsigned char*>("aster"), 5);
   SSL_CTX_set_session_cache_mode(client_.get(), SSL_SESS_CACHE_CLIENT);

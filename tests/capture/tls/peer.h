@@ -47,6 +47,7 @@ struct PeerOptions {
   int max_fragment = 0;                // SSL_set_max_send_fragment on both
   int padding = 0;                     // TLS 1.3 record padding block
   size_t extra_names = 0;              // makes the server's certificate larger
+  bool ech = false;                    // the client sends an encrypted_client_hello extension
   uint64_t context_options = 0, cleared_options = 0;
   std::string sni = "chat.aster.test";
 };
