@@ -72,7 +72,10 @@ void Classifier::field(const Field& original) {
       field.confidence = confidence_of(rule->observation);
       if (field.observation != Observation::certain) confirm(field);
     }
-  } else if (!field.cut && field.value_type != ValueType::boolean) {
+  } else if (!field.cut && field.value_type != ValueType::boolean && field.location != Location::tls &&
+             field.location != Location::dns) {
+    // What a handshake or a DNS question holds is fixed by its protocol: a JA3
+    // digest has the form of a token and is none.
     by_form(field);
   }
   next_.field(field);

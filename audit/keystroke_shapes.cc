@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <iterator>
+#include <span>
 
 namespace vitrine {
 namespace {
@@ -18,7 +19,6 @@ constexpr std::string_view kStrongNames[] = {"keystroke", "keydown", "keyup", "k
 constexpr std::string_view kWeakNames[] = {"keys", "kb", "kbd", "kd", "ku", "ks", "kbe", "key", "k", "kc", "keycode", "keyclass", "code", "which"};
 constexpr std::string_view kDwellNames[] = {"dwell", "dwells", "dwelltime", "dwelltimes", "hold", "holdtime", "holdtimes", "holds", "keyhold", "presstime", "pressduration"};
 constexpr std::string_view kFlightNames[] = {"flight", "flights", "flighttime", "flighttimes", "interkey", "updown", "digraph", "releasepress"};
-constexpr std::string_view kPatternNames[] = {"tp", "typingpattern", "typingpatterns", "typingdna"};
 constexpr std::string_view kXNames[] = {"x", "clientx", "pagex", "screenx", "offsetx", "posx", "left", "lat"};
 constexpr std::string_view kYNames[] = {"y", "clienty", "pagey", "screeny", "offsety", "posy", "top", "lng", "lon"};
 
@@ -27,8 +27,17 @@ bool in(const std::string_view (&list)[N], std::string_view word) {
   return std::find(std::begin(list), std::end(list), word) != std::end(list);
 }
 template <size_t N>
-bool word_in(const std::string_view (&list)[N], uint32_t hash) {
-  return hash != 0 && std::any_of(std::begin(list), std::end(list), [&](std::string_view w) { return hash_word(w) == hash; });
+constexpr std::array<uint32_t, N> hashes_of(const std::string_view (&list)[N]) {
+  std::array<uint32_t, N> out{};
+  for (size_t i = 0; i < N; ++i) out[i] = hash_word(list[i]);
+  return out;
+}
+constexpr auto kDownHashes = hashes_of(kDownWords);
+constexpr auto kUpHashes = hashes_of(kUpWords);
+constexpr auto kKeyHashes = hashes_of(kKeyWords);
+template <size_t N>
+bool word_in(const std::array<uint32_t, N>& list, uint32_t hash) {
+  return hash != 0 && std::find(list.begin(), list.end(), hash) != list.end();
 }
 
 struct Names {
@@ -165,9 +174,10 @@ bool read_toggle(const EventColumn& column, const Rows& rows, std::vector<int>& 
     const EventCell& cell = column.cells[rows[i]];
     if (cell.word == 0) continue;
     ++worded;
-    keyboard |= word_in(kKeyWords, cell.word);
-    if (word_in(kDownWords, cell.word)) out[i] = 1, ++downs;
-    if (word_in(kUpWords, cell.word)) out[i] = 2, ++ups;
+    if (i == 32 && downs + ups == 0) return false;
+    keyboard |= word_in(kKeyHashes, cell.word);
+    if (word_in(kDownHashes, cell.word)) out[i] = 1, ++downs;
+    if (word_in(kUpHashes, cell.word)) out[i] = 2, ++ups;
   }
   if (worded == rows.size()) {
     words = keyboard ? 2 : 1;
@@ -175,13 +185,20 @@ bool read_toggle(const EventColumn& column, const Rows& rows, std::vector<int>& 
   }
   if (worded != 0) return false;
   // Numbers: the first row must be a press, and two values make up most rows.
+  double kinds[3];
+  size_t kind_count = 0;
+  for (uint32_t row : rows) {
+    const double value = column.cells[row].number;
+    if (std::isnan(value) || std::fabs(value) > 1000) return false;
+    if (std::find(kinds, kinds + kind_count, value) != kinds + kind_count) continue;
+    if (kind_count == 3) return false;
+    kinds[kind_count++] = value;
+  }
   const std::vector<double> values = numbers(column, rows);
-  if (!all_numbers(values)) return false;
   const double down = values[0];
-  if (std::fabs(down) > 1000 || distinct(values) > 3) return false;
   double up = down;
   size_t best = 0;
-  for (double v : values) {
+  for (double v : std::span(kinds, kind_count)) {
     const auto n = static_cast<size_t>(std::count(values.begin(), values.end(), v));
     if (v != down && n > best) best = n, up = v;
   }
@@ -334,11 +351,15 @@ std::optional<KeystrokeFinding> judge_hits(const EventTable& table, const Rows& 
     for (size_t c = 0; c < table.columns.size(); ++c) {
       if (c == t) continue;
       size_t like = 0, small = 0;
-      std::vector<double> kinds;
       for (uint32_t row : rows) {
         const EventCell& cell = table.columns[c].cells[row];
         like += cell.key_like;
         small += cell.number >= 8 && cell.number <= 222 && cell.number == std::floor(cell.number);
+      }
+      if (like * 10 < rows.size() * 8 && small != rows.size()) continue;
+      std::vector<double> kinds;
+      for (uint32_t row : rows) {
+        const EventCell& cell = table.columns[c].cells[row];
         kinds.push_back(cell.word != 0 ? static_cast<double>(cell.word) : cell.number);
       }
       const size_t distinct_keys = all_numbers(kinds) ? distinct(kinds) : 0;
@@ -361,11 +382,10 @@ std::optional<KeystrokeFinding> judge_durations(const EventTable& table, const R
     if (in(kDwellNames, table.columns[c].name)) dwell = c;
     if (in(kFlightNames, table.columns[c].name)) flight = c;
     size_t like = 0;
+    for (uint32_t row : rows) like += table.columns[c].cells[row].key_like;
+    if (like * 10 < rows.size() * 8) continue;
     std::vector<double> kinds;
-    for (uint32_t row : rows) {
-      like += table.columns[c].cells[row].key_like;
-      kinds.push_back(static_cast<double>(table.columns[c].cells[row].word));
-    }
+    for (uint32_t row : rows) kinds.push_back(static_cast<double>(table.columns[c].cells[row].word));
     if (like * 10 >= rows.size() * 8 && distinct(kinds) >= 3) keys = c;
   }
   const auto filled = [&](size_t c) {
@@ -436,15 +456,6 @@ std::optional<KeystrokeFinding> judge_rrweb(const EventTable& table) {
 
 }  // namespace
 
-uint32_t hash_word(std::string_view word) {
-  uint32_t hash = 2166136261u;
-  for (char c : word) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-    hash = (hash ^ static_cast<uint8_t>(c)) * 16777619u;
-  }
-  return hash == 0 ? 1 : hash;
-}
-
 bool names_a_key(std::string_view word) {
   if (word.size() == 1) return true;
   if (word.empty() || word.size() > 12) return false;
@@ -467,7 +478,7 @@ std::optional<KeystrokeFinding> judge_events(const EventTable& table) {
   for (const EventColumn& column : table.columns) {
     Rows keyed;
     for (uint32_t i = 0; i < count; ++i)
-      if (word_in(kKeyWords, column.cells[i].word)) keyed.push_back(i);
+      if (word_in(kKeyHashes, column.cells[i].word)) keyed.push_back(i);
     if (keyed.size() >= 5) {
       rows = std::move(keyed);
       key_words = true;

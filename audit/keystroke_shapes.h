@@ -51,7 +51,14 @@ struct KeystrokeFinding {
 };
 
 // Case-insensitive hash of a short word; never 0.
-uint32_t hash_word(std::string_view word);
+constexpr uint32_t hash_word(std::string_view word) {
+  uint32_t hash = 2166136261u;  // FNV-1a
+  for (char c : word) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+    hash = (hash ^ static_cast<uint8_t>(c)) * 16777619u;
+  }
+  return hash == 0 ? 1 : hash;
+}
 bool names_a_key(std::string_view word);
 
 std::optional<KeystrokeFinding> judge_events(const EventTable& table);

@@ -95,7 +95,8 @@ void RuleMatcher::collect(const std::vector<bool>& applicable, const Field& fiel
 }
 
 std::span<const RuleMatcher::Candidate> RuleMatcher::candidates(RuleSet set, const Field& field) {
-  if (field.pattern == 0) {
+  // Segments of a URL path share one pattern whatever their names are.
+  if (field.pattern == 0 || field.location == Location::path) {
     collect(sets_[set], field);
     return scratch_;
   }
