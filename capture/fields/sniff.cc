@@ -122,7 +122,7 @@ float byte_entropy(Bytes bytes) {
   for (const uint32_t count : counts) {
     if (count != 0) sum += count * std::log2(static_cast<double>(count));
   }
-  return static_cast<float>(std::log2(total) - sum / total);
+  return static_cast<float>(std::max(0.0, std::log2(total) - sum / total));
 }
 
 std::string_view media_type(Bytes b) {
