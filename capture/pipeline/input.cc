@@ -24,6 +24,7 @@ class WholeFileSink : public ExchangeSink {
   void opened(const Exchange& exchange) override { consumer_.opened(exchange); }
   void part(const Exchange& exchange, const Part& part) override { consumer_.part(exchange, part); }
   void closed(const Exchange& exchange, CloseReason reason) override { consumer_.closed(exchange, reason); }
+  void dns(const ConnectionInfo& info, const DnsName& name) override { consumer_.dns(info, name); }
   void resolved(const IpAddress& ip, std::string_view name) override { consumer_.resolved(ip, name); }
   void issue(Issue issue) override { consumer_.issue(std::move(issue)); }
 
@@ -74,13 +75,17 @@ Result<Input> Input::open(const std::string& path, const InputOptions& options, 
   if (input.file_->truncated_gzip()) issues.issue({Cause::truncated, "gzip: the compressed file ends early", 0, 0});
   if (bytes.empty()) return fail(ErrorCode::unreadable, "the file is empty: nothing to read", path);
   if (options.digest) {
-    Sha256Stream digest;
+    Sha256Stream digest, key;
+    key.update(as_bytes("vitrine case key"));
     constexpr size_t kStep = 8 << 20;
     for (size_t at = 0; at < bytes.size(); at += kStep) {
-      digest.update(bytes.subspan(at, std::min(kStep, bytes.size() - at)));
+      const Bytes step = bytes.subspan(at, std::min(kStep, bytes.size() - at));
+      digest.update(step);
+      key.update(step);
       input.file_->drop_pages(at, at + kStep);  // files may be larger than memory
     }
     summary.sha256 = to_hex(digest.digest());
+    summary.case_key = as_text(key.digest());
   }
   if (looks_like_capture(bytes)) {
     CaptureMetadata metadata = scan_capture(bytes);

@@ -19,7 +19,7 @@ std::string_view to_string(InputFormat format);
 struct InputOptions {
   std::vector<std::string> key_logs;  // paths of SSLKEYLOGFILEs, besides secrets in the file
   unsigned threads = 1;
-  bool digest = false;                // compute sha256 of the file (a pass over it)
+  bool digest = false;                // compute sha256 and case_key of the file (a pass over it)
   bool ignore_embedded_secrets = false;  // audit what an observer without keys sees
 };
 
@@ -27,6 +27,10 @@ struct InputOptions {
 struct InputSummary {
   std::string path;
   std::string sha256;                 // hex, of the (uncompressed) bytes; empty unless asked for
+  // SHA-256 of "vitrine case key" and the file: a key that only holders of the
+  // recording can make, so that equal input gives equal digests in a report
+  // without letting its readers try values out. Empty unless asked for.
+  std::string case_key;
   uint64_t bytes = 0;
   InputFormat format = InputFormat::pcap;
   bool was_gzip = false;

@@ -1,11 +1,11 @@
 #include "capture/pipeline/replay.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 
 #include "capture/fields/field_extractor.h"
 #include "capture/fields/replay.h"
-#include "capture/http/content_coding.h"
 #include "capture/net/ip.h"
 #include "capture/net/tcp.h"
 
@@ -14,29 +14,22 @@ namespace {
 
 constexpr uint64_t kStreamBound = 256ull << 20;
 
-// What the run saw of the wanted field.
-struct Sighting {
-  Replay replay;
-  std::vector<OriginNode> chain;  // root first
-  std::vector<Decoder> part_decoders;
-  std::string part_content;
-  std::string header_value;       // of the header that the chain starts at
-  Part::Kind kind = Part::Kind::headers;
-  StreamSpan within;
-  ConnectionInfo connection;
-};
-
-// First pass: runs the line as `vitrine fields` does and keeps the one field.
+// Runs the line as `vitrine fields` does and stops at the one field: `found` is
+// called inside its part, when exchange, part and origins are at hand.
 class Finder : public ShardConsumer, private FieldSink {
  public:
-  Finder(const OriginRef& wanted, std::optional<Sighting>& found)
-      : wanted_(wanted), found_(found), extractor_(static_cast<FieldSink&>(*this)) {}
+  using Found = std::function<void(const Field&, const Part&, const OriginTable&)>;
+  Finder(const OriginRef& wanted, Found found)
+      : wanted_(wanted), found_(std::move(found)), extractor_(static_cast<FieldSink&>(*this)) {}
 
   void position(OutputPosition) override {}
   std::unique_ptr<ShardOutput> take() override { return std::make_unique<ShardOutput>(); }
 
   void connection(const ConnectionInfo& info, ConnectionEvent event) override {
     if (info.id == wanted_.exchange.connection) extractor_.connection(info, event);
+  }
+  void dns(const ConnectionInfo& info, const DnsName& name) override {
+    if (info.id == wanted_.exchange.connection) extractor_.dns(info, name);
   }
   void opened(const Exchange& exchange) override {
     if (exchange.id == wanted_.exchange) extractor_.opened(exchange);
@@ -50,41 +43,16 @@ class Finder : public ShardConsumer, private FieldSink {
 
  private:
   void begin_part(const Exchange&, const Part& part) override { part_ = &part; }
-
   void field(const Field& field) override {
     const OriginTable* table = extractor_.origins(wanted_.exchange);
-    if (found_ || field.origin != wanted_.node || table == nullptr) return;
-    Sighting sighting;
-    Replay& replay = sighting.replay;
-    replay.origin = wanted_;
-    replay.url = field.exchange->url();
-    replay.method = field.exchange->method;
-    replay.host = field.exchange->host;
-    replay.path = field.path;
-    replay.value = field.value;
-    replay.direction = field.direction;
-    replay.location = field.location;
-    replay.time = field.time;
-    for (OriginId id = wanted_.node;; id = (*table)[id].parent) {
-      sighting.chain.push_back((*table)[id]);
-      if ((*table)[id].root || id == 0) break;
-    }
-    std::reverse(sighting.chain.begin(), sighting.chain.end());
-    if (field.exchange->connection != nullptr) sighting.connection = *field.exchange->connection;
-    replay.tls = sighting.connection.tls;
-    for (const HeaderField& header : part_->headers) {
-      if (header.offset == sighting.chain[0].offset && header.length == sighting.chain[0].length) sighting.header_value = header.value;
-    }
-    sighting.kind = part_->kind;
-    sighting.within = part_->within;
-    sighting.part_decoders.assign(part_->decoders.begin(), part_->decoders.end());
-    sighting.part_content = as_text(part_->content);
-    replay.pieces.assign(part_->pieces.begin(), part_->pieces.end());
-    found_ = std::move(sighting);
+    if (done_ || field.origin != wanted_.node || table == nullptr || part_ == nullptr) return;
+    done_ = true;
+    found_(field, *part_, *table);
   }
 
   const OriginRef wanted_;
-  std::optional<Sighting>& found_;
+  Found found_;
+  bool done_ = false;
   const Part* part_ = nullptr;
   FieldExtractor extractor_;
 };
@@ -93,8 +61,8 @@ class Finder : public ShardConsumer, private FieldSink {
 // and the raw bytes of those records.
 class Collector : public StreamObserver {
  public:
-  Collector(const Sighting& sighting, ConnectionId connection)
-      : direction_(sighting.replay.direction), connection_(connection), pieces_(sighting.replay.pieces) {
+  Collector(Direction direction, ConnectionId connection, const std::vector<StreamSpan>& pieces)
+      : direction_(direction), connection_(connection), pieces_(pieces) {
     for (const StreamSpan& piece : pieces_) {
       plain_.emplace_back(std::min(piece.length, kStreamBound), '\0');
       filled_.push_back(0);
@@ -232,110 +200,73 @@ class RawCollector : public StreamObserver {
   std::optional<First> first_;
 };
 
-class NoOutput : public ShardConsumer {
- public:
-  void position(OutputPosition) override {}
-  std::unique_ptr<ShardOutput> take() override { return std::make_unique<ShardOutput>(); }
-};
-
-Status observe(Input& input, StreamObserver& observer) {
-  IssueLog ignored;
+Status run(Input& input, const OriginRef& origin, const Finder::Found& found, StreamObserver* observer) {
+  IssueLog ignored;  // told when the file was first read
   return input.run(
-      ignored, [](unsigned) { return std::make_unique<NoOutput>(); },
-      [](std::span<std::unique_ptr<ShardOutput>>) { return Status(); }, {}, &observer);
+      ignored, [&](unsigned) { return std::make_unique<Finder>(origin, found); },
+      [](std::span<std::unique_ptr<ShardOutput>>) { return Status(); }, {}, observer);
 }
 
-bool stateful(Decoder decoder) {
-  return decoder == Decoder::hpack || decoder == Decoder::permessage_deflate || decoder == Decoder::websocket;
+void describe(const Field& field, const Part& part, Replay& replay) {
+  const Exchange& exchange = *field.exchange;
+  replay.url = exchange.authority.empty() ? "" : exchange.url();
+  replay.method = exchange.method;
+  replay.host = exchange.host;
+  replay.path = field.path;
+  replay.value = field.value;
+  replay.value_cut = field.cut;
+  replay.direction = field.direction;
+  replay.location = field.location;
+  replay.time = field.time;
+  replay.packet = field.packet;
+  if (exchange.connection != nullptr) replay.connection = *exchange.connection;
+  replay.pieces.assign(part.pieces.begin(), part.pieces.end());
 }
 
-// From the stream bytes to the part's content: content codings and framing.
-void replay_part(const Sighting& sighting, Replay& replay) {
-  std::string current = replay.stream_bytes;
-  bool from_run = false;
-  for (const Decoder decoder : sighting.part_decoders) {
+// Every node from the root to the field, each replayed from the stream bytes.
+void replay_steps(const Field& field, const Part& part, const OriginTable& table, Replay& replay) {
+  std::vector<OriginId> chain;
+  for (OriginId id = replay.origin.node;; id = table[id].parent) {
+    chain.push_back(id);
+    if (table[id].root || id == table[id].parent) break;
+  }
+  std::reverse(chain.begin(), chain.end());
+  for (const OriginId id : chain) {
     ReplayStep step;
-    step.decoder = to_string(decoder);
-    step.length = current.size();
-    if (stateful(decoder) || from_run) {
-      from_run = true;
-    } else if (decoder == Decoder::sse) {
-      step.offset = sighting.within.offset;
-      step.length = sighting.within.length;
-      const auto out = replay_step(decoder, as_bytes(current), step.offset, step.length);
-      step.again = out.has_value();
-      if (out) current = *out;
-    } else {
-      const bool coding = decoder == Decoder::gzip || decoder == Decoder::zlib || decoder == Decoder::deflate ||
-                          decoder == Decoder::br || decoder == Decoder::zstd;
-      if (coding) {
-        current = decompress(decoder, as_bytes(current), kStreamBound).bytes;
-        step.again = true;
-      } else if (const auto out = replay_step(decoder, as_bytes(current), 0, current.size()); out) {
-        current = *out;
-        step.again = true;
-      }
-    }
-    if (&decoder == &sighting.part_decoders.back() || from_run) {
-      if (!step.again) current = sighting.part_content;
-      step.equal = current == sighting.part_content;
-    }
-    step.output = current;
+    step.decoder = to_string(table[id].decoder);
+    step.offset = table[id].offset;
+    step.length = table[id].length;
+    Result<std::string> output = replay_chain(table, id, *field.exchange, part, as_bytes(replay.stream_bytes));
+    if (output) step.output = std::move(*output);
+    else step.error = output.error().message;
     replay.steps.push_back(std::move(step));
   }
-}
-
-void replay_chain(const Sighting& sighting, Replay& replay) {
-  const bool body = sighting.kind == Part::Kind::body || sighting.kind == Part::Kind::message;
-  if (body) replay_part(sighting, replay);
-  // A part with no steps of its own is its stream bytes; what was compared
-  // above makes the run's content a sound input for the rest.
-  std::string current = body ? sighting.part_content : replay.stream_bytes;
-  bool equal = !body || !sighting.part_decoders.empty() || replay.stream_bytes == sighting.part_content;
-  for (const OriginNode& node : sighting.chain) {
-    if (node.root && body) {
-      // The root of a body addresses its content; it adds no step.
-      const auto part = slice(as_bytes(current), node.offset, node.length);
-      if (part && part->size() != current.size()) current = std::string(as_text(*part));
-      continue;
-    }
-    ReplayStep step;
-    step.decoder = to_string(node.decoder);
-    step.offset = node.offset;
-    step.length = node.length;
-    if (stateful(node.decoder)) {
-      current = sighting.header_value;
-      step.output = current;
-    } else if (const auto out = replay_step(node.decoder, as_bytes(current), node.offset, node.length); out) {
-      current = *out;
-      step.again = true;
-      step.output = current;
-    }
-    replay.steps.push_back(std::move(step));
-  }
-  if (!replay.steps.empty()) replay.steps.back().equal = replay.steps.back().equal && current == replay.value;
-  equal = equal && current == replay.value;
-  for (const ReplayStep& step : replay.steps) equal = equal && step.equal;
-  replay.verified = equal;
+  const ReplayStep& last = replay.steps.back();
+  replay.verified = last.error.empty() &&
+                    (field.cut ? last.output.starts_with(field.value) : last.output == field.value);
 }
 
 }  // namespace
 
 Result<Replay> replay_origin(Input& input, const OriginRef& origin) {
-  std::optional<Sighting> found;
-  IssueLog ignored;
-  const Status ran = input.run(
-      ignored, [&](unsigned) { return std::make_unique<Finder>(origin, found); },
-      [](std::span<std::unique_ptr<ShardOutput>>) { return Status(); });
-  if (!ran) return tl::unexpected(ran.error());
+  Replay replay;
+  replay.origin = origin;
+  replay.file = input.summary().path;
+  bool found = false;
+  Status status = run(
+      input, origin,
+      [&](const Field& field, const Part& part, const OriginTable&) {
+        found = true;
+        describe(field, part, replay);
+      },
+      nullptr);
+  if (!status) return tl::unexpected(status.error());
   if (!found) {
     return fail(ErrorCode::usage, "no field with origin " + origin.to_string() +
                                       " in this recording (ids are printed by `vitrine fields` and in reports, and "
                                       "belong to the file and the keys they were made with)",
                 input.summary().path);
   }
-  Replay replay = found->replay;
-  replay.file = input.summary().path;
   const bool packets = input.format() == InputFormat::pcap || input.format() == InputFormat::pcapng;
   if (!packets) {
     for (const StreamSpan& piece : replay.pieces) {
@@ -345,18 +276,20 @@ Result<Replay> replay_origin(Input& input, const OriginRef& origin) {
       }
     }
     replay.packets_complete = true;
-  } else if (!replay.pieces.empty()) {
-    found->replay = replay;
-    Collector collector(*found, origin.exchange.connection);
-    if (Status status = observe(input, collector); !status) return tl::unexpected(status.error());
-    replay.stream_bytes = collector.bytes();
-    replay.records = collector.records();
-    RawCollector raw(replay.direction, origin.exchange.connection, replay.records);
-    if (Status status = observe(input, raw); !status) return tl::unexpected(status.error());
-    raw.locate(input.bytes(), found->connection, replay);
-    if (!collector.complete()) replay.packets_complete = false;
+    status = run(input, origin, [&](const Field& f, const Part& p, const OriginTable& t) { replay_steps(f, p, t, replay); }, nullptr);
+    if (!status) return tl::unexpected(status.error());
+    return replay;
   }
-  replay_chain(*found, replay);
+  Collector collector(replay.direction, origin.exchange.connection, replay.pieces);
+  status = run(input, origin, [](const Field&, const Part&, const OriginTable&) {}, &collector);
+  if (!status) return tl::unexpected(status.error());
+  replay.stream_bytes = collector.bytes();
+  replay.records = collector.records();
+  RawCollector raw(replay.direction, origin.exchange.connection, replay.records);
+  status = run(input, origin, [&](const Field& f, const Part& p, const OriginTable& t) { replay_steps(f, p, t, replay); }, &raw);
+  if (!status) return tl::unexpected(status.error());
+  raw.locate(input.bytes(), replay.connection, replay);
+  replay.packets_complete = replay.packets_complete && collector.complete();
   return replay;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "capture/field.h"
 #include "capture/origin.h"
 #include "capture/pipeline/input.h"
 
@@ -24,27 +25,28 @@ struct PacketBytes {
 struct ReplayStep {
   std::string decoder;       // "http1-head", "hpack", "gzip", "json" …
   uint64_t offset = 0, length = 0;  // span in the output of the step before
-  std::string output;
-  bool again = false;        // applied again from its input; false: stateful, its output is the run's
-  bool equal = true;         // the output is the same as the run's (always, unless there is a defect)
+  std::string output;        // of this step, applied again
+  std::string error;         // why it could not be
 };
 
 struct Replay {
   OriginRef origin;
   std::string url, method, path, value;  // the field
+  bool value_cut = false;                // `value` is a prefix
   std::string host;
   Direction direction = Direction::client_to_server;
   Location location = Location::header;
   Timestamp time;
+  uint64_t packet = 0;
+  ConnectionInfo connection;
   std::string file;                      // path of the recording
   std::vector<PacketBytes> packets;      // verified: these bytes of the file are the raw stream's
   bool packets_complete = false;         // they cover every byte of the spans below
-  bool tls = false;
-  std::vector<StreamSpan> records;       // TLS records in the raw stream
+  std::vector<StreamSpan> records;       // TLS records (or plain spans) in the raw stream
   std::vector<StreamSpan> pieces;        // spans in the plaintext stream
   std::string stream_bytes;              // of those pieces, concatenated
-  std::vector<ReplayStep> steps;         // first: from stream_bytes; last output == value
-  bool verified = false;                 // every repeatable step gave the run's output again, down to the packets
+  std::vector<ReplayStep> steps;         // from stream_bytes on; the last output is the value
+  bool verified = false;                 // the last output is the field's value
 };
 
 Result<Replay> replay_origin(Input& input, const OriginRef& origin);

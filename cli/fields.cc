@@ -1,0 +1,172 @@
+#include "capture/fields/field_json.h"
+
+#include <filesystem>
+
+#include "cli/commands.h"
+#include "cli/draft_stage.h"
+#include "cli/field_line.h"
+
+namespace vitrine::cli {
+
+Result<std::unique_ptr<Knowledge>> load_knowledge(const std::string& data, const std::vector<std::string>& extra) {
+  auto knowledge = std::make_unique<Knowledge>();
+  Result<Taxonomy> taxonomy = Taxonomy::load(data + "/policies/taxonomy.yaml");
+  if (!taxonomy) return tl::unexpected(taxonomy.error());
+  knowledge->taxonomy = std::move(*taxonomy);
+  std::vector<std::string> folders = {data + "/policies/clients"};
+  for (const std::string& folder : extra) {
+    if (std::filesystem::is_directory(folder + "/clients")) folders.push_back(folder + "/clients");
+  }
+  Result<ClientRules> rules = ClientRules::load(folders, knowledge->taxonomy);
+  if (!rules) return tl::unexpected(rules.error());
+  knowledge->rules = std::move(*rules);
+  return knowledge;
+}
+
+namespace {
+
+struct FieldsFlags {
+  InputFlags input;
+  std::string output, data;
+  std::vector<std::string> policies;
+  bool typed = false;
+  bool sent = false;
+};
+
+class FieldsConsumer : public ShardConsumer, private FieldSink {
+ public:
+  FieldsConsumer(const Knowledge& knowledge, const FieldsFlags& flags, IssueLog& issues)
+      : knowledge_(knowledge), flags_(flags), issues_(issues), line_(knowledge, *this) {
+    line_.extractor().set_issues(&issues);
+  }
+
+  void position(OutputPosition position) override {
+    output_->mark(position_);
+    position_ = position;
+  }
+  std::unique_ptr<ShardOutput> take() override {
+    output_->mark(position_);
+    return std::exchange(output_, std::make_unique<DraftOutput>());
+  }
+  void connection(const ConnectionInfo& info, ConnectionEvent event) override { line_.extractor().connection(info, event); }
+  void opened(const Exchange& exchange) override { line_.extractor().opened(exchange); }
+  void part(const Exchange& exchange, const Part& part) override { line_.extractor().part(exchange, part); }
+  void closed(const Exchange& exchange, CloseReason reason) override { line_.extractor().closed(exchange, reason); }
+  void dns(const ConnectionInfo& info, const DnsName& name) override { line_.extractor().dns(info, name); }
+  void issue(Issue issue) override { issues_.issue(std::move(issue)); }
+
+ private:
+  void field(const Field& field) override {
+    if (flags_.sent && field.direction != Direction::client_to_server) return;
+    sampler_.take(field, line_.extractor().patterns(), position_, output_->drafts);
+    if (flags_.typed && field.type == 0) return;
+    writer_.append(output_->bytes, field, knowledge_.taxonomy.id(field.type));
+  }
+
+  const Knowledge& knowledge_;
+  const FieldsFlags& flags_;
+  IssueLog& issues_;
+  FieldLine line_;
+  FieldJsonWriter writer_;
+  OutputPosition position_;
+  DraftSampler sampler_;
+  std::unique_ptr<DraftOutput> output_ = std::make_unique<DraftOutput>();
+};
+
+// A draft is known only when the typing has ended: its line stands behind those
+// of the recording, under the origin of its last step.
+void append_draft_line(const DraftObservation& draft, const OwnedDraftSample& step, const Taxonomy& taxonomy, std::string& out) {
+  ConnectionInfo connection;
+  connection.id = step.origin.exchange.connection;
+  connection.client = step.client;
+  Exchange exchange;
+  exchange.id = step.origin.exchange;
+  exchange.connection = &connection;
+  exchange.host = step.exchange->context.host;
+  exchange.process = step.exchange->context.process;
+  Field field;
+  field.time = step.time;
+  field.exchange = &exchange;
+  field.location = step.location;
+  field.path = step.path;
+  field.name = step.name;
+  field.value = step.value;
+  field.origin = step.origin.node;
+  field.packet = step.packet;
+  field.type = draft.type;
+  field.observation = draft.observation;
+  field.decided_by = draft.decided_by;
+  field.confidence = 1;
+  append_field_json(out, field, taxonomy.id(draft.type));
+}
+
+Status run_one(const std::string& path, const Knowledge& knowledge, const FieldsFlags& flags, Output& output) {
+  IssueLog issues;
+  Result<Input> input = Input::open(path, flags.input.options(), issues);
+  if (!input) return tl::unexpected(input.error());
+  std::vector<std::unique_ptr<IssueLog>> logs;
+  ProgressBar bar(path, flags.input.quiet);
+  std::string draft_lines;
+  DraftStage drafts(knowledge.taxonomy, [&](const DraftObservation& draft, std::span<const OwnedDraftSample* const> steps) {
+    append_draft_line(draft, *steps.back(), knowledge.taxonomy, draft_lines);
+  });
+  const Status status = input->run(
+      issues,
+      [&](unsigned) {
+        logs.push_back(std::make_unique<IssueLog>());
+        return std::make_unique<FieldsConsumer>(knowledge, flags, *logs.back());
+      },
+      [&](std::span<std::unique_ptr<ShardOutput>> outputs) -> Status {
+        drafts.batch(outputs);
+        if (outputs.size() == 1) return output.write(outputs[0]->bytes);
+        std::string text;
+        append_in_order(outputs, text);
+        return output.write(text);
+      },
+      [&](uint64_t done, uint64_t total) { bar.update(done, total); });
+  for (const auto& log : logs) issues.merge(*log);
+  print_issues(issues, path, flags.input.quiet);
+  if (!status) return status;
+  drafts.finish();
+  return output.write(draft_lines);
+}
+
+int run(const FieldsFlags& flags) {
+  const Result<std::string> data = data_folder(flags.data);
+  if (!data) return report_error(data.error());
+  const auto knowledge = load_knowledge(*data, flags.policies);
+  if (!knowledge) return report_error(knowledge.error());
+  Result<Output> output = Output::open(flags.output);
+  if (!output) return report_error(output.error());
+  int worst = kOk;
+  size_t readable = 0;
+  for (const std::string& path : flags.input.paths) {
+    if (const Status status = run_one(path, **knowledge, flags, *output); !status) worst = std::max(worst, report_error(status.error()));
+    else ++readable;
+  }
+  if (const Status closed = output->close(); !closed) return report_error(closed.error());
+  return readable > 0 && worst == kUnreadable ? kOk : worst;
+}
+
+}  // namespace
+
+void add_fields(CLI::App& app, int& exit_code) {
+  auto* command = app.add_subcommand("fields", "every value a client and server exchanged, decoded and typed, as NDJSON");
+  auto flags = std::make_shared<FieldsFlags>();
+  flags->input.add_to(*command, true);
+  command->add_option("-o,--output", flags->output, "file to write, mode 0600 (default: standard output)")->type_name("FILE");
+  command->add_flag("--typed", flags->typed, "only values whose type is known");
+  command->add_flag("--sent", flags->sent, "only what the client sent");
+  command->add_option("--policies", flags->policies, "further folder with clients/*.yaml; repeatable")->type_name("DIR");
+  command->add_option("--data", flags->data, "folder that holds policies/ (default: the shipped one)")->type_name("DIR");
+  command->footer(
+      "One JSON object a line (capture/fields/field.schema.json). Values are not masked: keep the output as you keep\n"
+      "the recording.\n"
+      "Examples:\n"
+      "  vitrine fields visit.pcapng --sent --typed | jq -r '[.host,.type,.path] | @tsv' | sort | uniq -c\n"
+      "  vitrine fields visit.pcapng | jq 'select(.opaque)'          blobs that nothing opens\n"
+      "  vitrine fields old.har --keylog keys.log -o fields.ndjson");
+  command->callback([=, &exit_code] { exit_code = run(*flags); });
+}
+
+}  // namespace vitrine::cli
