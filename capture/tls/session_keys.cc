@@ -106,7 +106,7 @@ bool TlsSession::State::recover_with(Half& half, KeySet& keys, uint64_t from, By
   const uint64_t window = std::min<uint64_t>(64 + half.lost_bytes / 64, 1 << 16);
   tls::Opened opened;
   for (uint64_t sequence = from; sequence <= from + window; ++sequence) {
-    const uint64_t cost = record.size() * keys.candidates.size() + 64;
+    const uint64_t cost = (record.size() + kTrialOverhead) * keys.candidates.size();
     if (half.trial_budget < cost) return false;
     half.trial_budget -= cost;
     if (!open(keys, record, sequence, opened)) continue;

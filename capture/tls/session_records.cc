@@ -113,9 +113,11 @@ bool TlsSession::State::encrypted13(Half& half, Bytes bytes, uint64_t offset) {
   }
   bool discard = false;
   if (client) {
-    if (half.hellos > 0 && !client_epoch(half, discard)) return false;
+    if (half.hellos == 0) half.blind = true;  // joined late
+    else if (!client_epoch(half, discard)) return false;
   } else {
-    if (halves[0].hellos == 0 && must_wait(half)) return false;
+    if (half.hellos == 0 && !half.lost) half.blind = true;
+    else if (halves[0].hellos == 0 && must_wait(half)) return false;
     if (half.epoch == Epoch::plaintext) half.epoch = Epoch::handshake;  // its ServerHello was lost
   }
   if (halves[0].hellos == 0) {  // no client random, so no secret can be looked up
@@ -211,7 +213,7 @@ void TlsSession::State::unopened(Half& half, KeySet& keys, Bytes bytes) {
 
 void TlsSession::State::content(Half& half, const tls::Opened& opened, Bytes bytes, uint64_t offset) {
   half.opened_any = true;
-  half.trial_budget = kTrialBytes;
+  half.trial_budget = std::min(kTrialBytes, half.trial_budget + kTrialRefill * bytes.size());
   half.lost_bytes = 0;
   uint64_t delivered = 0;
   Cause cause = Cause::decoded;

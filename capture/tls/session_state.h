@@ -23,8 +23,10 @@ struct TlsSession::State {
   // Bytes held per direction while the other direction's hello is behind
   // (its segments came out of order). Beyond it, what is held is read without.
   static constexpr size_t kMaxHeld = 256 << 10;
-  // Ciphertext tried per gap to find out how many records were lost.
-  static constexpr uint64_t kTrialBytes = 64 << 20;
+  // Ciphertext that may be tried to find out how many records were lost: what
+  // opened earns new trials, so that hostile gaps cost no more than a multiple
+  // of honest decryption. A trial of a short record costs as much as kTrialOverhead.
+  static constexpr uint64_t kTrialBytes = 64 << 20, kTrialRefill = 16, kTrialOverhead = 1024;
   // Secrets tried for a client random that the key log does not have (ECH).
   static constexpr size_t kMaxEchTrials = 1024;
 

@@ -169,7 +169,6 @@ void TlsSession::State::take_gap(Half& half, const StreamChunk& chunk) {
   }
   half.lost = true;
   half.lost_bytes += chunk.gap_length + effect.dropped;
-  half.trial_budget = kTrialBytes;
   add_missing(half, chunk.gap_length + effect.dropped, {start - effect.dropped, chunk.gap_length + effect.dropped});
 }
 

@@ -195,6 +195,24 @@ TEST(Gap, JoinedInTheMiddle) {
   }
 }
 
+// Both directions joined between records: nothing waits for hellos that are over.
+TEST(Gap, JoinedBetweenRecordsIsJudgedAtOnce) {
+  const Numbered fixture = many_records({});
+  Silent silent;
+  SecretStore store;
+  store.load(fixture.transcript.key_log, silent);
+  Collector collector;
+  TlsSession session(store, collector, 1);
+  uint64_t fed = 0;
+  for (const StreamChunk& chunk : chunks_of(fixture.transcript.wire, Chunking::whole)) {
+    if (chunk.direction != kS2c || chunk.kind != StreamChunk::Kind::data || chunk.offset < fixture.records[0].offset) continue;
+    session.on_chunk(chunk);
+    fed += chunk.bytes.size();
+    ASSERT_EQ(collector.counts[1][Cause::no_key], fed);
+  }
+  ASSERT_GT(fed, 100000u);
+}
+
 // Cut anywhere: the last record is truncated, the rest is as it was.
 TEST(Gap, TruncatedStream) {
   const Numbered fixture = many_records({});
