@@ -85,7 +85,7 @@ std::string to_string_dns_type(uint16_t type) {
 }
 
 Result<DnsMessage> parse_dns(Bytes message) {
-  if (message.size() < kHeader) return malformed("dns: message shorter than its header");
+  if (message.size() < kHeader) return malformed("message shorter than its header");
   DnsMessage out;
   out.id = u16_at(message, 0);
   const uint16_t flags = u16_at(message, 2);
@@ -98,9 +98,9 @@ Result<DnsMessage> parse_dns(Bytes message) {
   std::string name;
   for (uint16_t i = 0; i < questions; ++i) {
     const size_t start = at;
-    if (!read_name(message, at, name)) return malformed("dns: name of a question damaged");
+    if (!read_name(message, at, name)) return malformed("name of a question damaged");
     const size_t length = at - start;
-    if (message.size() - at < 4) return malformed("dns: question cut short");
+    if (message.size() - at < 4) return malformed("question cut short");
     if (out.questions.size() < kMaxQuestions) {
       out.questions.push_back({name, u16_at(message, at), u16_at(message, at + 2), static_cast<uint32_t>(start),
                                static_cast<uint32_t>(length)});
@@ -114,16 +114,16 @@ Result<DnsMessage> parse_dns(Bytes message) {
     const char* damage = nullptr;
     DnsAnswer answer;
     if (!read_name(message, at, answer.name)) {
-      damage = "dns: name of an answer damaged";
+      damage = "name of an answer damaged";
     } else if (message.size() - at < 10) {
-      damage = "dns: answer cut short";
+      damage = "answer cut short";
     }
     size_t length = 0;
     if (!damage) {
       answer.type = u16_at(message, at);
       answer.ttl = static_cast<uint32_t>(u16_at(message, at + 4)) << 16 | u16_at(message, at + 6);
       length = u16_at(message, at + 8);
-      if (message.size() - at - 10 < length) damage = "dns: answer cut short";
+      if (message.size() - at - 10 < length) damage = "answer cut short";
     }
     if (damage) {
       if (out.truncated) break;
@@ -133,15 +133,15 @@ Result<DnsMessage> parse_dns(Bytes message) {
     const Bytes data = message.subspan(at + 10, length);
     size_t target = at + 10;
     at += 10 + length;
-    bool wanted = klass == 1;
+    bool wanted = (klass & 0x7fff) == 1;  // the top bit: cache flush of multicast DNS (RFC 6762)
     if (answer.type == dns_type::kA) {
-      if (wanted && length != 4) return malformed("dns: address of another length than its type");
+      if (wanted && length != 4) return malformed("address of another length than its type");
       answer.ip = IpAddress::v4(data);
     } else if (answer.type == dns_type::kAaaa) {
-      if (wanted && length != 16) return malformed("dns: address of another length than its type");
+      if (wanted && length != 16) return malformed("address of another length than its type");
       answer.ip = IpAddress::v6(data);
     } else if (answer.type == dns_type::kCname) {
-      if (!read_name(message, target, answer.target) || target != at) return malformed("dns: target of an alias damaged");
+      if (!read_name(message, target, answer.target) || target != at) return malformed("target of an alias damaged");
     } else {
       wanted = false;
     }

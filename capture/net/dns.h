@@ -21,7 +21,7 @@ struct DnsQuestion {
   std::string name;     // presentation form without the last dot, case as sent; "." = root;
                         // dots and backslashes inside a label as \. and \\, other non-printing bytes as \DDD
   uint16_t type = 0;
-  uint16_t klass = 0;   // 1 = Internet
+  uint16_t klass = 0;   // 1 = Internet; multicast DNS adds 0x8000
   uint32_t offset = 0;  // of the encoded name in the message,
   uint32_t length = 0;  //   and its length there
 };
@@ -46,7 +46,8 @@ struct DnsMessage {
 };
 
 // One message (a UDP payload). What was read before an error is lost: a message
-// fits in one datagram, so a damaged one is refused whole.
+// fits in one datagram, so a damaged one is refused whole. Error texts have no
+// "dns: " prefix.
 Result<DnsMessage> parse_dns(Bytes message);
 
 // Messages in a TCP stream, each after two length bytes (RFC 1035 section

@@ -17,7 +17,8 @@ struct TcpHeader {
   Bytes payload;
   uint32_t missing = 0;  // payload bytes cut by the snap length, after `payload`
 };
-// False when the header does not fit in the payload (issue text in `why`).
+// False when the header does not fit in the payload; `why` is the issue text
+// without its "tcp: " prefix.
 bool parse_tcp(const Datagram& datagram, TcpHeader& out, std::string_view& why);
 
 struct TcpLimits {

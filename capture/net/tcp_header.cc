@@ -7,11 +7,11 @@ bool parse_tcp(const Datagram& datagram, TcpHeader& out, std::string_view& why) 
   const Bytes segment = datagram.payload;
   const uint64_t header = segment.size() < 20 ? 20 : (segment[12] >> 4) * 4u;
   if (header < 20) {
-    why = "tcp: data offset below 5";
+    why = "data offset below 5";
     return false;
   }
   if (segment.size() < header) {
-    why = datagram.missing > 0 ? "tcp: header cut by the snap length" : "tcp: header does not fit in the packet";
+    why = datagram.missing > 0 ? "header cut by the snap length" : "header does not fit in the packet";
     return false;
   }
   const uint8_t* p = segment.data();

@@ -79,6 +79,15 @@ TEST(Dns, DamageIsRefused) {
   }
 }
 
+TEST(Dns, MulticastAnswersHaveTheCacheFlushBit) {
+  const auto message = parse_dns(as_bytes(header(0x8400, 0, 2) + record(name({"printer", "local"}), 1, "abcd", 0x8001) +
+                                          record(name({"chaos", "test"}), 1, "abcd", 3)));
+  ASSERT_TRUE(message);
+  ASSERT_EQ(message->answers.size(), 1u);
+  EXPECT_EQ(message->answers[0].name, "printer.local");
+  EXPECT_EQ(message->skipped, 1u);
+}
+
 TEST(Dns, TruncatedResponseKeepsItsAnswers) {
   std::string bytes = response();
   bytes[2] = static_cast<char>(bytes[2] | 2);

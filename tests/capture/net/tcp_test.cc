@@ -113,16 +113,16 @@ TEST_F(TcpTest, HeaderIsParsed) {
   short_offset[12] = 0x40;
   datagram.payload = as_bytes(short_offset);
   EXPECT_FALSE(parse_tcp(datagram, out, why));
-  EXPECT_EQ(why, "tcp: data offset below 5");
+  EXPECT_EQ(why, "data offset below 5");
   std::string long_offset = bytes;
   long_offset[12] = static_cast<char>(0xf0);
   datagram.payload = as_bytes(long_offset);
   EXPECT_FALSE(parse_tcp(datagram, out, why));
-  EXPECT_EQ(why, "tcp: header cut by the snap length");
+  EXPECT_EQ(why, "header cut by the snap length");
   datagram.missing = 0;
   datagram.payload = as_bytes(bytes).first(10);
   EXPECT_FALSE(parse_tcp(datagram, out, why));
-  EXPECT_EQ(why, "tcp: header does not fit in the packet");
+  EXPECT_EQ(why, "header does not fit in the packet");
 }
 
 TEST_F(TcpTest, OutOfOrderRetransmittedAndOverlapping) {

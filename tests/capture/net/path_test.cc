@@ -1,0 +1,96 @@
+// The whole line of this folder: file bytes → packets → datagrams → segments → stream.
+#include <gtest/gtest.h>
+
+#include "tests/capture/net/wire.h"
+
+namespace vitrine {
+namespace {
+
+using namespace wire;
+
+class Text : public StreamSink {
+ public:
+  void on_chunk(const StreamChunk& chunk) override {
+    std::string& out = text[static_cast<size_t>(chunk.direction)];
+    if (chunk.kind == StreamChunk::Kind::data) {
+      out += as_text(chunk.bytes);
+      packets.push_back(chunk.packet);
+      in_file = in_file || chunk.bytes.data() == expected;
+    } else if (chunk.kind == StreamChunk::Kind::gap) {
+      out += "<" + std::to_string(chunk.gap_length) + (chunk.gap_is_snaplen ? " cut>" : " lost>");
+    }
+  }
+  std::string text[2];
+  std::vector<uint64_t> packets;
+  const uint8_t* expected = nullptr;
+  bool in_file = false;
+};
+
+void run(const std::string& file, Text& text, Issues& issues) {
+  auto reader = open_capture(as_bytes(file), issues);
+  ASSERT_TRUE(reader);
+  IpReassembler ip(issues);
+  TcpConnection connection(text, issues, 1);
+  Packet packet;
+  Datagram datagram;
+  while ((*reader)->next(packet)) {
+    if (!ip.decode(packet, datagram)) continue;
+    TcpHeader header;
+    std::string_view why;
+    ASSERT_TRUE(parse_tcp(datagram, header, why)) << why;
+    connection.segment(header.destination_port == 443 ? Direction::client_to_server : Direction::server_to_client, header,
+                       packet.time, packet.number);
+  }
+  ip.finish();
+  connection.finish(StreamChunk::Close::end_of_capture, {}, 0);
+}
+
+TEST(Path, FragmentedReorderedAndPaddedSegmentsGiveTheStream) {
+  const bool big = false;
+  const std::string second = tcp(106, 501, kAck, "ragmented request");
+  const std::string answer = tcp(501, 123, kAck | kFin, "answer", 443, 40000);
+  const std::string_view server("\xc6\x33\x64\x05", 4), client("\xcb\0\x71\x07", 4);
+  const auto frame = [&](const std::string& ip) { return enhanced(big, 0, 1, ethernet(0x0800, ip + std::string(6, '\0'))); };
+  const std::string file =
+      section(big) + interface(big, 1) + frame(ipv4(tcp(99, 0, kSyn, ""))) +                                     // 1
+      frame(ipv4(tcp(500, 100, kSyn | kAck, "", 443, 40000), {.options = "", .source = server, .destination = client})) +
+      frame(ipv4(second.substr(24), {.id = 9, .offset = 24, .options = ""})) +                                   // 3: second half first
+      frame(ipv4(second.substr(0, 24), {.id = 9, .more = true, .options = ""})) +                                // 4: beyond a hole
+      frame(ipv4(answer, {.options = "", .source = server, .destination = client})) +                            // 5
+      frame(ipv4(tcp(100, 501, kAck, "GET: f")));                                                                // 6
+  Text text;
+  Issues issues;
+  run(file, text, issues);
+  EXPECT_EQ(text.text[0], "GET: fragmented request");
+  EXPECT_EQ(text.text[1], "answer");
+  EXPECT_EQ(text.packets, (std::vector<uint64_t>{5, 6, 6}));  // the packet that made bytes available
+  EXPECT_TRUE(issues.all.empty());
+}
+
+TEST(Path, SnapLengthAndNoCopies) {
+  const std::string whole = ethernet(0x86dd, ipv6(6, tcp(100, 1, kAck, "0123456789")));
+  const std::string file = pcap_header() + pcap_record(ethernet(0x86dd, ipv6(6, tcp(99, 0, kSyn, "")))) +
+                           pcap_record(whole.substr(0, whole.size() - 4), 1, 1, false, static_cast<uint32_t>(whole.size())) +
+                           pcap_record(ethernet(0x86dd, ipv6(6, tcp(110, 1, kAck | kFin, "abc"))));
+  Text text;
+  text.expected = as_bytes(file).data() + file.find("012345");
+  Issues issues;
+  run(file, text, issues);
+  EXPECT_EQ(text.text[0], "012345<4 cut>abc");
+  EXPECT_TRUE(text.in_file);
+  EXPECT_TRUE(issues.all.empty());
+}
+
+TEST(Path, ScanReportsItsProgress) {
+  std::string file = pcap_header();
+  const std::string record = pcap_record(std::string(60000, 'x'));
+  for (int i = 0; i < 400; ++i) file += record;  // 24 MB
+  std::vector<uint64_t> steps;
+  EXPECT_EQ(scan_capture(as_bytes(file), [&](uint64_t position) { steps.push_back(position); }).packets, 400u);
+  ASSERT_EQ(steps.size(), 3u);
+  EXPECT_GE(steps[0], uint64_t{8} << 20);
+  EXPECT_EQ(steps.back(), file.size());
+}
+
+}  // namespace
+}  // namespace vitrine
