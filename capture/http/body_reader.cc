@@ -63,8 +63,10 @@ void BodyReader::decode(size_t index, Bytes bytes) {
     bytes = bytes.subspan(used);
     stage.produced += stage.out.size();
     if (index + 1 < stages_.size()) {
-      if (stage.produced > limits_.body_bytes) cut(Cause::truncated, 0, "http: content exceeds the bound");
-      else if (!stage.out.empty()) decode(index + 1, as_bytes(stage.out));
+      const bool over = stage.produced > limits_.body_bytes;
+      if (over) stage.out.resize(stage.out.size() - static_cast<size_t>(stage.produced - limits_.body_bytes));
+      if (!stage.out.empty()) decode(index + 1, as_bytes(stage.out));
+      if (over) cut(Cause::truncated, 0, "http: content exceeds the bound");
     } else {
       content(as_bytes(stage.out), false);
     }

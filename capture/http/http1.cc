@@ -54,6 +54,7 @@ size_t Http1Framer::on_chunk(const StreamChunk& chunk) {
   Side& s = side(chunk.direction);
   Input in{chunk.bytes, chunk.offset, chunk.time, chunk.packet};
   now_ = in;
+  retired_.clear();
   switch (chunk.kind) {
     case StreamChunk::Kind::data:
       run(s, in);
@@ -164,8 +165,8 @@ void Http1Framer::lose(Side& s, Cause cause) {
   s.skip_cause = cause;
   s.lost = true;
   if (s.buffer.empty()) return;
-  std::string again;
-  again.swap(s.buffer);
+  const std::string& again = retire(std::move(s.buffer));
+  s.buffer.clear();
   Input in{as_bytes(again), s.buffer_offset, now_.time, now_.packet};
   if (cause == Cause::truncated) {  // its start line is good: pass over it
     const size_t line = again.find('\n') + 1;
@@ -174,6 +175,11 @@ void Http1Framer::lose(Side& s, Cause cause) {
   }
   while (!in.bytes.empty() && s.state == State::resync) read_resync(s, in);
   if (!in.bytes.empty()) run(s, in);
+}
+
+const std::string& Http1Framer::retire(std::string bytes) {
+  retired_.push_back(std::make_unique<std::string>(std::move(bytes)));
+  return *retired_.back();
 }
 
 void Http1Framer::skip(Side& s, uint64_t bytes) {
@@ -417,8 +423,8 @@ void Http1Framer::switch_raw(uint64_t message, State state) {
   if (client.state == State::start || client.state == State::resync) {
     client.state = state;
     client.message = message;
-    std::string early;
-    early.swap(client.buffer);
+    const std::string& early = retire(std::move(client.buffer));
+    client.buffer.clear();
     Input in{as_bytes(early), client.buffer_offset, now_.time, now_.packet};
     if (!early.empty()) run(client, in);
   } else if (client.state != State::closed) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -92,6 +93,7 @@ class Http1Framer {
   void switch_raw(uint64_t message, State state);
   void lose(Side& side, Cause cause);
   void skip(Side& side, uint64_t bytes);
+  const std::string& retire(std::string bytes);
   void confirm(Protocol protocol);
   void gap(Side& side, const StreamChunk& chunk);
   void close(Side& side, StreamChunk::Close how, const Input& in);
@@ -111,6 +113,7 @@ class Http1Framer {
   std::string http2_settings_;
   Protocol seen_protocol_ = Protocol::unknown;
   std::vector<HeaderField> fields_;  // scratch
+  std::vector<std::unique_ptr<std::string>> retired_;  // read again in this chunk; events may view them
 };
 
 }  // namespace vitrine

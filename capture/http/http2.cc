@@ -66,6 +66,7 @@ void Http2Framer::begin_upgraded(Bytes settings_payload) {
 void Http2Framer::on_chunk(const StreamChunk& chunk) {
   Side& s = side(chunk.direction);
   Input in{chunk.bytes, chunk.offset, chunk.time, chunk.packet};
+  retired_.clear();
   switch (chunk.kind) {
     case StreamChunk::Kind::data: run(s, in); break;
     case StreamChunk::Kind::gap: gap(s, chunk); break;
@@ -490,16 +491,23 @@ void Http2Framer::lose(Side& s, Cause cause, const Input& in) {
     sink_.on_bytes(s.direction, 0, cause, 1);
     s.buffer.erase(0, 1);
   }
-  if (s.buffer.empty()) return;
-  std::string again;
-  again.swap(s.buffer);
-  Input rest{as_bytes(again), in.offset - again.size(), in.time, in.packet};
+  if (!s.buffer.empty()) reread(s, std::move(s.buffer), in);
+}
+
+// Bytes that lie before `in`, once more. They outlive the chunk: events may view them.
+void Http2Framer::reread(Side& s, std::string bytes, const Input& in) {
+  s.buffer.clear();
+  retired_.push_back(std::make_unique<std::string>(std::move(bytes)));
+  const std::string& kept = *retired_.back();
+  Input rest{as_bytes(kept), in.offset - kept.size(), in.time, in.packet};
   run(s, rest);
 }
 
 void Http2Framer::read_resync(Side& s, Input& in) {
   // The window holds one candidate frame and the header behind it.
   constexpr size_t kWindow = kFrameHeader + kResyncFrame + kFrameHeader;
+  const Input start = in;
+  const size_t earlier = s.buffer.size();
   const size_t take = std::min(in.bytes.size(), kWindow - s.buffer.size());
   s.buffer.append(as_text(in.bytes.first(take)));
   advance(in.bytes, in.offset, take);
@@ -526,11 +534,14 @@ void Http2Framer::read_resync(Side& s, Input& in) {
     return;
   }
   issue(Cause::gap, "http2: frame boundaries found again", in.packet);
-  std::string again = s.buffer.substr(at);
-  s.buffer.clear();
   s.state = State::frame_header;
-  Input rest{as_bytes(again), in.offset - again.size(), in.time, in.packet};
-  run(s, rest);
+  in = start;
+  if (at >= earlier) {
+    s.buffer.clear();
+    advance(in.bytes, in.offset, at - earlier);
+  } else {
+    reread(s, s.buffer.substr(at, earlier - at), in);
+  }
 }
 
 void Http2Framer::gap(Side& s, const StreamChunk& chunk) {

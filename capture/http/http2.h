@@ -7,6 +7,7 @@
 // open message of the direction has a hole of unknown size.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -74,6 +75,7 @@ class Http2Framer {
   void read_buffered(Side& s, Input& in);
   void read_skipped(Side& s, Input& in);
   void read_resync(Side& s, Input& in);
+  void reread(Side& s, std::string bytes, const Input& in);
   void end_data(Side& s, const Input& in);
   void payload(Side& s, Bytes payload, uint64_t offset, const Input& in);
   void header_frame(Side& s, Bytes payload, uint64_t offset, const Input& in);
@@ -98,6 +100,7 @@ class Http2Framer {
   uint32_t highest_client_ = 0;                   // largest stream id the client opened
   bool uncertain_ = false;                        // joined late or lost framing at least once
   HeaderBlock head_;                              // scratch
+  std::vector<std::unique_ptr<std::string>> retired_;  // read again in this chunk; events may view them
 };
 
 }  // namespace vitrine

@@ -172,6 +172,10 @@ void WebSocketParser::end_frame(Timestamp time, uint64_t packet) {
   state_ = State::header;
   if (!control_ && fin_) deliver(time, packet);
   if (closed_ && control_) {
+    if (open_) {
+      if (cut_ == Cause::decoded) cut_ = Cause::truncated;
+      deliver(time, packet);
+    }
     state_ = State::dead;  // RFC 6455 5.5.1: nothing follows a Close frame
     dead_cause_ = Cause::malformed;
   }
