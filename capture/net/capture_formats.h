@@ -9,11 +9,11 @@ namespace vitrine {
 
 inline constexpr uint32_t kPcapMicroseconds = 0xa1b2c3d4;
 inline constexpr uint32_t kPcapNanoseconds = 0xa1b23c4d;
-inline constexpr uint32_t kPcapModified = 0xa1b2cd34;     // Kuznetzov's patched libpcap: longer records
+inline constexpr uint32_t kPcapModified = 0xa1b2cd34;  // Kuznetzov's patched libpcap: longer records
 inline constexpr uint32_t kPcapIxiaHardware = 0x1c0001ac;
 inline constexpr uint32_t kPcapIxiaSoftware = 0x1c0001ab;
 inline constexpr uint32_t kPcapNavtel = 0xa12b3c4d;
-inline constexpr uint32_t kPcapngSection = 0x0a0d0d0a;    // the same in either byte order
+inline constexpr uint32_t kPcapngSection = 0x0a0d0d0a;  // the same in either byte order
 
 // Unaligned loads without a bounds check. REQUIRES: the bytes exist.
 inline uint16_t load_u16(const uint8_t* p, bool big_endian) {

@@ -18,8 +18,8 @@ inline constexpr uint16_t kA = 1, kCname = 5, kAaaa = 28;
 std::string to_string_dns_type(uint16_t type);  // "A", "AAAA", "HTTPS" …, else "TYPE65280" (RFC 3597)
 
 struct DnsQuestion {
-  std::string name;     // presentation form without the last dot, case as sent; "." = root;
-                        // dots and backslashes inside a label as \. and \\, other non-printing bytes as \DDD
+  std::string name;  // presentation form without the last dot, case as sent; "." = root;
+                     // dots and backslashes inside a label as \. and \\, other non-printing bytes as \DDD
   uint16_t type = 0;
   uint16_t klass = 0;   // 1 = Internet; multicast DNS adds 0x8000
   uint32_t offset = 0;  // of the encoded name in the message,
@@ -27,11 +27,11 @@ struct DnsQuestion {
 };
 
 struct DnsAnswer {
-  std::string name;     // owner
-  uint16_t type = 0;    // kA, kAaaa or kCname
-  uint32_t ttl = 0;     // seconds
-  IpAddress ip;         // A, AAAA
-  std::string target;   // CNAME
+  std::string name;    // owner
+  uint16_t type = 0;   // kA, kAaaa or kCname
+  uint32_t ttl = 0;    // seconds
+  IpAddress ip;        // A, AAAA
+  std::string target;  // CNAME
 };
 
 struct DnsMessage {
@@ -59,7 +59,10 @@ class DnsTcpFramer {
   // used up. Messages of no bytes are skipped.
   Bytes next(Bytes& in);
   bool inside_message() const { return !buffer_.empty() && !done_; }
-  void reset() { buffer_.clear(); done_ = false; }  // after a gap: the caller decides whether to go on
+  void reset() {
+    buffer_.clear();
+    done_ = false;
+  }  // after a gap: the caller decides whether to go on
 
  private:
   std::vector<uint8_t> buffer_;  // length bytes included

@@ -12,14 +12,14 @@ namespace vitrine {
 inline constexpr uint8_t kProtocolTcp = 6, kProtocolUdp = 17;
 
 struct Datagram {
-  uint64_t packet = 0;        // that completed it
+  uint64_t packet = 0;  // that completed it
   Timestamp time;
   IpAddress source, destination;
-  uint8_t protocol = 0;       // of `payload`
-  Bytes payload;              // transport header on; borrowed from the packet or from `owner`
-  uint32_t missing = 0;       // payload bytes on the wire but cut by the snap length
+  uint8_t protocol = 0;                               // of `payload`
+  Bytes payload;                                      // transport header on; borrowed from the packet or from `owner`
+  uint32_t missing = 0;                               // payload bytes on the wire but cut by the snap length
   std::shared_ptr<const std::vector<uint8_t>> owner;  // set when reassembled from fragments
-  std::string_view comment;   // of the packet
+  std::string_view comment;                           // of the packet
 };
 
 class IpReassembler {

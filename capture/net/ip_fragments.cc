@@ -53,8 +53,9 @@ void FragmentTable::insert(Pending& entry, const Fragment& fragment) {
     }
     if (at < end) {  // inside *next
       const uint32_t overlap_end = std::min<uint32_t>(end, next->first + static_cast<uint32_t>(next->second.size()));
-      conflict |= !std::equal(next->second.begin() + (at - next->first), next->second.begin() + (overlap_end - next->first),
-                              fragment.payload.begin() + (at - fragment.offset));
+      conflict |=
+          !std::equal(next->second.begin() + (at - next->first), next->second.begin() + (overlap_end - next->first),
+                      fragment.payload.begin() + (at - fragment.offset));
       at = overlap_end;
     }
   }
@@ -82,8 +83,8 @@ std::shared_ptr<const std::vector<uint8_t>> FragmentTable::add(const Fragment& f
     Pending& old = it->second;
     if (old.whole) {
       // The same packet recorded twice (capture on "any") must not open a new set.
-      if (end <= old.whole->size() && std::equal(fragment.payload.begin(), fragment.payload.end(),
-                                                 old.whole->begin() + fragment.offset)) {
+      if (end <= old.whole->size() &&
+          std::equal(fragment.payload.begin(), fragment.payload.end(), old.whole->begin() + fragment.offset)) {
         return nullptr;
       }
       erase(it, false);
@@ -104,10 +105,11 @@ std::shared_ptr<const std::vector<uint8_t>> FragmentTable::add(const Fragment& f
   Pending& entry = it->second;
   if (fragment.offset == 0 && !entry.pieces.contains(0)) entry.protocol = fragment.protocol;
   const bool beyond = entry.total >= 0 && end > static_cast<uint64_t>(entry.total);
-  const bool last_too_low =
-      !fragment.more && !entry.pieces.empty() && end < entry.pieces.rbegin()->first + entry.pieces.rbegin()->second.size();
+  const bool last_too_low = !fragment.more && !entry.pieces.empty() &&
+                            end < entry.pieces.rbegin()->first + entry.pieces.rbegin()->second.size();
   if (beyond || last_too_low || (!fragment.more && entry.total >= 0 && end != static_cast<uint64_t>(entry.total))) {
-    issues_.issue({Cause::malformed, "ip: fragments that disagree about the end of their datagram", fragment.packet, 0});
+    issues_.issue(
+        {Cause::malformed, "ip: fragments that disagree about the end of their datagram", fragment.packet, 0});
     return nullptr;
   }
   if (!fragment.more) entry.total = static_cast<int64_t>(end);
@@ -129,7 +131,8 @@ std::shared_ptr<const std::vector<uint8_t>> FragmentTable::add(const Fragment& f
   while (bytes_ > kMaxBytes) {
     const auto oldest = table_.find(ages_.front());
     if (!oldest->second.whole) {
-      issues_.issue({Cause::gap, "ip: fragments dropped, more than 64 MiB were waiting", oldest->second.first_packet, 0});
+      issues_.issue(
+          {Cause::gap, "ip: fragments dropped, more than 64 MiB were waiting", oldest->second.first_packet, 0});
     }
     erase(oldest, false);
   }

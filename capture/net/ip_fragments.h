@@ -14,10 +14,10 @@ namespace vitrine {
 struct Fragment {
   IpAddress source, destination;
   uint32_t identification = 0;
-  uint8_t protocol = 0;    // IPv4: of the payload; IPv6: next header of the fragment header
-  uint32_t offset = 0;     // bytes
+  uint8_t protocol = 0;  // IPv4: of the payload; IPv6: next header of the fragment header
+  uint32_t offset = 0;   // bytes
   bool more = false;
-  Bytes payload;           // borrowed
+  Bytes payload;  // borrowed
   uint64_t packet = 0;
   Timestamp time;
 };
@@ -47,11 +47,11 @@ class FragmentTable {
     size_t operator()(const Key& key) const;
   };
   struct Pending {
-    std::map<uint32_t, std::vector<uint8_t>> pieces;  // by offset, disjoint
+    std::map<uint32_t, std::vector<uint8_t>> pieces;    // by offset, disjoint
     std::shared_ptr<const std::vector<uint8_t>> whole;  // once complete, to know late duplicates
-    uint64_t have = 0;       // bytes in pieces
-    uint64_t cost = 0;       // charged to bytes_
-    int64_t total = -1;      // once the last fragment came
+    uint64_t have = 0;                                  // bytes in pieces
+    uint64_t cost = 0;                                  // charged to bytes_
+    int64_t total = -1;                                 // once the last fragment came
     uint8_t protocol = 0;
     Timestamp first_time;
     uint64_t first_packet = 0;

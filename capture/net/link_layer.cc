@@ -19,8 +19,9 @@ LinkPayload refuse(const Packet& packet, Cause cause, std::string what) {
 
 LinkPayload cut(const Packet& packet) {
   const bool snapped = packet.original_length > packet.data.size();
-  return refuse(packet, snapped ? Cause::truncated : Cause::malformed,
-                snapped ? "link: frame cut inside its link-layer header" : "link: frame shorter than its link-layer header");
+  return refuse(
+      packet, snapped ? Cause::truncated : Cause::malformed,
+      snapped ? "link: frame cut inside its link-layer header" : "link: frame shorter than its link-layer header");
 }
 
 // `type` stands for what begins at `offset`; follows VLAN tags and PPPoE.
@@ -29,7 +30,8 @@ LinkPayload follow(const Packet& packet, uint32_t type, uint64_t offset) {
   for (int tags = 0; tags <= kMaxTags; ++tags) {
     switch (type) {
       case 0x0800:
-      case 0x86dd: return ip_at(offset);
+      case 0x86dd:
+        return ip_at(offset);
       case 0x8100:  // 802.1Q
       case 0x88a8:  // 802.1ad
       case 0x9100:
@@ -44,8 +46,10 @@ LinkPayload follow(const Packet& packet, uint32_t type, uint64_t offset) {
         if (protocol == 0x0021 || protocol == 0x0057) return ip_at(offset + 8);
         return {};  // link control
       }
-      case 0x0806: return {};  // ARP
-      default: break;
+      case 0x0806:
+        return {};  // ARP
+      default:
+        break;
     }
     if (type < 0x0600) return refuse(packet, Cause::unsupported, "link: 802.3 frame with LLC skipped");
     char text[64];
@@ -78,7 +82,8 @@ LinkPayload strip_link_layer(const Packet& packet) {
     case kRawBsd:
     case kRawOpenBsd:
     case kIpv4:
-    case kIpv6: return ip_at(0);
+    case kIpv6:
+      return ip_at(0);
     case kNull:
     case kLoop: {
       if (frame.size() < 4) return cut(packet);
@@ -87,7 +92,8 @@ LinkPayload strip_link_layer(const Packet& packet) {
       if (is_address_family(network) || (packet.link_type == kNull && is_address_family(swapped))) return ip_at(4);
       return refuse(packet, Cause::unsupported, "link: loopback frame of an address family that is not IP");
     }
-    default: return refuse(packet, Cause::unsupported, "link: type " + std::to_string(packet.link_type) + " is not read");
+    default:
+      return refuse(packet, Cause::unsupported, "link: type " + std::to_string(packet.link_type) + " is not read");
   }
 }
 

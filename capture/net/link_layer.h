@@ -8,9 +8,9 @@ namespace vitrine {
 
 struct LinkPayload {
   enum class Kind : uint8_t {
-    ip,        // `offset` is where the IP header should begin
-    other,     // a frame known to carry no IP (ARP, spanning tree …)
-    refused,   // not read; `issue` names why
+    ip,       // `offset` is where the IP header should begin
+    other,    // a frame known to carry no IP (ARP, spanning tree …)
+    refused,  // not read; `issue` names why
   };
   Kind kind = Kind::other;
   uint64_t offset = 0;  // in the frame, <= its size

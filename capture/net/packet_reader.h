@@ -14,13 +14,13 @@
 namespace vitrine {
 
 struct Packet {
-  uint64_t number = 0;          // 1-based over the whole file, as tshark's frame.number
-  Timestamp time;               // 0 when the block has none (pcapng simple packets)
-  uint32_t link_type = 0;       // LINKTYPE_ value
-  uint64_t file_offset = 0;     // of data.front() in the (uncompressed) file
-  Bytes data;                   // borrowed from the file
-  uint32_t original_length = 0; // on the wire; > data.size() when cut by the snap length
-  std::string_view comment;     // pcapng opt_comment; recorders put "vitrine-process: …" there
+  uint64_t number = 0;           // 1-based over the whole file, as tshark's frame.number
+  Timestamp time;                // 0 when the block has none (pcapng simple packets)
+  uint32_t link_type = 0;        // LINKTYPE_ value
+  uint64_t file_offset = 0;      // of data.front() in the (uncompressed) file
+  Bytes data;                    // borrowed from the file
+  uint32_t original_length = 0;  // on the wire; > data.size() when cut by the snap length
+  std::string_view comment;      // pcapng opt_comment; recorders put "vitrine-process: …" there
 };
 
 struct NameRecord {
@@ -40,16 +40,16 @@ class PacketReader {
 // What a whole-file pass finds besides packets. Runs before the first packet
 // is handled, so that keys may stand later in the file than the data.
 struct CaptureMetadata {
-  std::string format;                  // "pcap", "pcapng"
-  std::vector<Bytes> tls_key_logs;     // DSB TLS secrets, borrowed from the file
-  std::vector<NameRecord> names;       // NRB
-  std::vector<std::string> comments;   // section comments
+  std::string format;                 // "pcap", "pcapng"
+  std::vector<Bytes> tls_key_logs;    // DSB TLS secrets, borrowed from the file
+  std::vector<NameRecord> names;      // NRB
+  std::vector<std::string> comments;  // section comments
   std::vector<std::string> interfaces;
-  uint64_t dropped = 0;                // from interface statistics blocks
+  uint64_t dropped = 0;  // from interface statistics blocks
   uint64_t packets = 0;
 };
 
-bool looks_like_capture(Bytes file);   // by magic only
+bool looks_like_capture(Bytes file);  // by magic only
 // Error only when no header could be read at all. `file` must outlive the reader.
 Result<std::unique_ptr<PacketReader>> open_capture(Bytes file, IssueSink& issues);
 // Walks block headers only (cheap): secrets, names, comments, counts. Keeps at

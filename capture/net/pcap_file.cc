@@ -19,8 +19,14 @@ struct RecordHeader {
 
 class PcapReader : public PacketReader {
  public:
-  PcapReader(Bytes file, bool big_endian, bool nanoseconds, uint16_t minor, IssueSink& issues, CaptureMetadata* metadata)
-      : file_(file), big_endian_(big_endian), nanoseconds_(nanoseconds), minor_(minor), issues_(issues), metadata_(metadata) {
+  PcapReader(Bytes file, bool big_endian, bool nanoseconds, uint16_t minor, IssueSink& issues,
+             CaptureMetadata* metadata)
+      : file_(file),
+        big_endian_(big_endian),
+        nanoseconds_(nanoseconds),
+        minor_(minor),
+        issues_(issues),
+        metadata_(metadata) {
     const uint32_t snaplen = load_u32(file.data() + 16, big_endian);
     // Some writers put more into a record than the snap length they declare,
     // so it only ever raises the bound.
@@ -87,7 +93,8 @@ class PcapReader : public PacketReader {
   }
 
   bool sane(const RecordHeader& header) const {
-    const bool zeros = (header.seconds | header.fraction | header.captured | header.original) == 0;  // a hole in the file
+    const bool zeros =
+        (header.seconds | header.fraction | header.captured | header.original) == 0;  // a hole in the file
     return !zeros && header.captured <= limit_ && header.captured <= header.original &&
            header.fraction < (nanoseconds_ ? 1'000'000'000u : 1'000'000u);
   }
@@ -96,7 +103,8 @@ class PcapReader : public PacketReader {
   // when what follows it is a sane record or the end of the file.
   bool acceptable(const RecordHeader& header, uint64_t at) const {
     if (sane(header)) return true;
-    if (header.captured > limit_ || (header.seconds | header.fraction | header.captured | header.original) == 0) return false;
+    if (header.captured > limit_ || (header.seconds | header.fraction | header.captured | header.original) == 0)
+      return false;
     const uint64_t left = file_.size() - at - kRecordHeader;
     if (header.captured > left) return false;
     if (header.captured == left) return true;
@@ -132,7 +140,8 @@ class PcapReader : public PacketReader {
 
   bool near(const RecordHeader& header) const {
     if (!seen_) return true;
-    const uint32_t distance = header.seconds > last_seconds_ ? header.seconds - last_seconds_ : last_seconds_ - header.seconds;
+    const uint32_t distance =
+        header.seconds > last_seconds_ ? header.seconds - last_seconds_ : last_seconds_ - header.seconds;
     return distance <= kNearSeconds;
   }
 
@@ -148,7 +157,8 @@ class PcapReader : public PacketReader {
   bool end() {
     ended_ = true;
     // One issue per file, so its number cannot multiply it.
-    if (skipped_ > 0) report(Cause::malformed, "pcap: " + std::to_string(skipped_) + " bytes of the file skipped as damaged");
+    if (skipped_ > 0)
+      report(Cause::malformed, "pcap: " + std::to_string(skipped_) + " bytes of the file skipped as damaged");
     return false;
   }
 
@@ -190,7 +200,8 @@ Result<std::unique_ptr<PacketReader>> open_pcap(Bytes file, IssueSink& issues, C
     big_endian = order;
     nanoseconds = magic == kPcapNanoseconds;
   }
-  if (!known) return fail(ErrorCode::unreadable, "not a capture file: it starts with neither a pcap nor a pcapng magic number");
+  if (!known)
+    return fail(ErrorCode::unreadable, "not a capture file: it starts with neither a pcap nor a pcapng magic number");
   if (file.size() < kFileHeader) return fail(ErrorCode::malformed, "the pcap file ends inside its header");
   const uint16_t major = load_u16(file.data() + 4, big_endian), minor = load_u16(file.data() + 6, big_endian);
   if (major != 2 || minor > 4) {

@@ -10,18 +10,26 @@ constexpr uint32_t kByteOrderMagic = 0x1a2b3c4d;
 // others: packet data may look like a small block of any type.
 uint64_t least_length(uint32_t type) {
   switch (type) {
-    case pcapng::kInterface: return 20;
+    case pcapng::kInterface:
+      return 20;
     case pcapng::kObsoletePacket:
-    case pcapng::kEnhancedPacket: return 32;
+    case pcapng::kEnhancedPacket:
+      return 32;
     case pcapng::kSimplePacket:
-    case pcapng::kNames: return 16;
-    case pcapng::kStatistics: return 24;
-    case pcapng::kSecrets: return 20;
+    case pcapng::kNames:
+      return 16;
+    case pcapng::kStatistics:
+      return 24;
+    case pcapng::kSecrets:
+      return 20;
     case pcapng::kSystemdJournal:
     case pcapng::kCustomCopy:
-    case pcapng::kCustomNoCopy: return 16;
-    case kPcapngSection: return 28;
-    default: return 0;
+    case pcapng::kCustomNoCopy:
+      return 16;
+    case kPcapngSection:
+      return 28;
+    default:
+      return 0;
   }
 }
 
@@ -35,7 +43,8 @@ uint64_t PcapngBlocks::checked_length(uint64_t at, bool big_endian) const {
   if (load_u32(file_.data() + at + length - 4, big_endian) == length) return length;
   // Some writers leave the padding out of the length.
   const uint64_t padded = (length + 3) & ~uint64_t{3};
-  if (padded != length && padded <= left && load_u32(file_.data() + at + padded - 4, big_endian) == length) return padded;
+  if (padded != length && padded <= left && load_u32(file_.data() + at + padded - 4, big_endian) == length)
+    return padded;
   return 0;
 }
 

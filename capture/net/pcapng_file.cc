@@ -14,14 +14,14 @@ constexpr uint32_t kTlsKeyLog = 0x544c534b;
 
 struct Interface {
   uint32_t link_type = 0;
-  uint32_t snaplen = 0;      // 0 = unlimited
-  uint8_t resolution = 6;    // if_tsresol: power of ten, or of two with the top bit set
+  uint32_t snaplen = 0;    // 0 = unlimited
+  uint8_t resolution = 6;  // if_tsresol: power of ten, or of two with the top bit set
   int64_t offset_seconds = 0;
-  uint64_t dropped = 0;      // the largest count reported; the blocks are cumulative
+  uint64_t dropped = 0;  // the largest count reported; the blocks are cumulative
 };
 
 Timestamp time_of(uint64_t ticks, const Interface& interface) {
-  constexpr uint64_t kSafe = uint64_t{1} << 52;  // times 1000 still fits
+  constexpr uint64_t kSafe = uint64_t{1} << 52;          // times 1000 still fits
   if (interface.offset_seconds == 0 && ticks < kSafe) {  // nearly every file
     if (interface.resolution == 6) return {static_cast<int64_t>(ticks * 1000)};
   }
@@ -45,12 +45,18 @@ Timestamp time_of(uint64_t ticks, const Interface& interface) {
 
 std::string_view secrets_name(uint32_t type) {
   switch (type) {
-    case 0x5353484b: return "SSH key log";
-    case 0x57474b4c: return "WireGuard key log";
-    case 0x5a4e574b: return "ZigBee NWK key";
-    case 0x5a415053: return "ZigBee APS key";
-    case 0x55414b4c: return "OPC UA key log";
-    default: return {};
+    case 0x5353484b:
+      return "SSH key log";
+    case 0x57474b4c:
+      return "WireGuard key log";
+    case 0x5a4e574b:
+      return "ZigBee NWK key";
+    case 0x5a415053:
+      return "ZigBee APS key";
+    case 0x55414b4c:
+      return "OPC UA key log";
+    default:
+      return {};
   }
 }
 
@@ -68,7 +74,9 @@ class PcapngReader : public PacketReader {
       }
       if (skip_section_) continue;
       switch (block.type) {
-        case pcapng::kInterface: interface(block); break;
+        case pcapng::kInterface:
+          interface(block);
+          break;
         case pcapng::kEnhancedPacket:
           if (enhanced(block, packet)) return true;
           break;
@@ -78,15 +86,28 @@ class PcapngReader : public PacketReader {
         case pcapng::kObsoletePacket:
           if (obsolete(block, packet)) return true;
           break;
-        case pcapng::kNames: names(block); break;
-        case pcapng::kStatistics: statistics(block); break;
-        case pcapng::kSecrets: secrets(block); break;
-        case pcapng::kSystemdJournal: skip_record("pcapng: systemd journal entries skipped"); break;
+        case pcapng::kNames:
+          names(block);
+          break;
+        case pcapng::kStatistics:
+          statistics(block);
+          break;
+        case pcapng::kSecrets:
+          secrets(block);
+          break;
+        case pcapng::kSystemdJournal:
+          skip_record("pcapng: systemd journal entries skipped");
+          break;
         case pcapng::kSysdigEvent:
-        case pcapng::kSysdigEventFlags: skip_record("pcapng: sysdig events skipped"); break;
+        case pcapng::kSysdigEventFlags:
+          skip_record("pcapng: sysdig events skipped");
+          break;
         case pcapng::kCustomCopy:
-        case pcapng::kCustomNoCopy: custom(block); break;
-        default: break;  // the format asks readers to skip what they do not know
+        case pcapng::kCustomNoCopy:
+          custom(block);
+          break;
+        default:
+          break;  // the format asks readers to skip what they do not know
       }
     }
     finish();
@@ -133,12 +154,17 @@ class PcapngReader : public PacketReader {
     while (options.next()) {
       ByteReader value(options.value(), big());
       switch (options.code()) {
-        case 2: name = as_text(options.value()); break;
-        case 9: entry.resolution = options.value().size() == 1 ? value.u8() : entry.resolution; break;
+        case 2:
+          name = as_text(options.value());
+          break;
+        case 9:
+          entry.resolution = options.value().size() == 1 ? value.u8() : entry.resolution;
+          break;
         case 14:
           if (options.value().size() == 8) entry.offset_seconds = static_cast<int64_t>(value.u64());
           break;
-        default: break;
+        default:
+          break;
       }
     }
     if (options.damaged()) damaged("pcapng: options of an interface run past their block");
@@ -186,7 +212,8 @@ class PcapngReader : public PacketReader {
   }
 
   // Both packet blocks have 20 bytes of header, then data padded to 4, then options.
-  bool packet_at(const PcapngBlock& block, Packet& packet, uint32_t id, uint64_t ticks, uint64_t captured, uint32_t original) {
+  bool packet_at(const PcapngBlock& block, Packet& packet, uint32_t id, uint64_t ticks, uint64_t captured,
+                 uint32_t original) {
     const uint64_t available = block.body.size() - 20;
     if (captured > available && !block.truncated) return damaged_packet(block, "pcapng: packet longer than its block");
     count();
@@ -301,7 +328,9 @@ class PcapngReader : public PacketReader {
     return false;
   }
   void damaged(const char* what) { report(Cause::malformed, what); }
-  void report(Cause cause, std::string what) { issues_.issue({cause, std::move(what), std::max<uint64_t>(number_, 1), 0}); }
+  void report(Cause cause, std::string what) {
+    issues_.issue({cause, std::move(what), std::max<uint64_t>(number_, 1), 0});
+  }
 
   void close_section() {
     if (metadata_) {
@@ -318,7 +347,8 @@ class PcapngReader : public PacketReader {
     finished_ = true;
     close_section();
     if (blocks_.skipped() > 0) {
-      report(Cause::malformed, "pcapng: " + std::to_string(blocks_.skipped()) + " bytes of the file skipped as damaged");
+      report(Cause::malformed,
+             "pcapng: " + std::to_string(blocks_.skipped()) + " bytes of the file skipped as damaged");
     }
   }
 
@@ -335,7 +365,8 @@ class PcapngReader : public PacketReader {
 
 Result<std::unique_ptr<PacketReader>> open_pcapng(Bytes file, IssueSink& issues, CaptureMetadata* metadata) {
   if (file.size() < 28) return fail(ErrorCode::malformed, "the pcapng file ends inside its first section header");
-  const bool little = load_u32(file.data() + 8, false) == 0x1a2b3c4d, bigger = load_u32(file.data() + 8, true) == 0x1a2b3c4d;
+  const bool little = load_u32(file.data() + 8, false) == 0x1a2b3c4d,
+             bigger = load_u32(file.data() + 8, true) == 0x1a2b3c4d;
   if (!little && !bigger) return fail(ErrorCode::malformed, "the pcapng file's first section has no byte order magic");
   if (const uint16_t major = load_u16(file.data() + 12, bigger); major != 1) {
     return fail(ErrorCode::unsupported, "pcapng version " + std::to_string(major) + " is not read (1.0 is)");

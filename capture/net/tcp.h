@@ -22,7 +22,7 @@ struct TcpHeader {
 bool parse_tcp(const Datagram& datagram, TcpHeader& out, std::string_view& why);
 
 struct TcpLimits {
-  uint64_t pending_bytes = 8 << 20;   // out-of-order bytes held per direction before a hole is called a gap
+  uint64_t pending_bytes = 8 << 20;  // out-of-order bytes held per direction before a hole is called a gap
   uint32_t pending_segments = 4096;
 };
 

@@ -4,7 +4,9 @@ namespace vitrine {
 
 struct TcpConnection::State {
   State(StreamSink& sink, IssueSink& issue_sink, uint64_t connection_id, TcpLimits tcp_limits)
-      : issues(issue_sink), connection(connection_id), limits(tcp_limits),
+      : issues(issue_sink),
+        connection(connection_id),
+        limits(tcp_limits),
         halves{TcpHalf(Direction::client_to_server, sink, issue_sink, connection_id, limits, now),
                TcpHalf(Direction::server_to_client, sink, issue_sink, connection_id, limits, now)} {}
 
@@ -36,7 +38,8 @@ void TcpConnection::segment(Direction direction, const TcpHeader& tcp, Timestamp
   if (tcp.syn && !tcp.rst) {
     ++sequence;  // the SYN occupies one number
     if (!self.start_at(sequence)) {
-      state.issues.issue({Cause::malformed, "tcp: SYN with another initial sequence number ignored", packet, state.connection});
+      state.issues.issue(
+          {Cause::malformed, "tcp: SYN with another initial sequence number ignored", packet, state.connection});
       return;
     }
     state.synchronise(direction, tcp);
@@ -68,9 +71,7 @@ void TcpConnection::finish(StreamChunk::Close why, Timestamp time, uint64_t pack
   for (TcpHalf& half : state_->halves) half.flush(why);
 }
 
-bool TcpConnection::closed() const {
-  return state_->halves[0].ended() && state_->halves[1].ended();
-}
+bool TcpConnection::closed() const { return state_->halves[0].ended() && state_->halves[1].ended(); }
 
 bool TcpConnection::mid_stream() const { return !state_->syn_seen; }
 

@@ -6,13 +6,13 @@ namespace vitrine {
 namespace {
 
 constexpr uint64_t kOrigin = uint64_t{1} << 33;
-constexpr uint64_t kWindow = uint64_t{1} << 30;      // the largest window there is (RFC 7323)
-constexpr uint64_t kNear = 16 << 20;                 // how far ahead a reset or a lost tail is believed
-constexpr uint32_t kJoinSegments = 4;                // held when joining without a SYN,
-constexpr uint64_t kJoinBytes = 16 << 10;            //   whichever comes first
-constexpr uint64_t kJoinReach = 1 << 20;             // how far below them a late SYN may be
-constexpr uint32_t kAcknowledgedHoleSegments = 64;   // that may pass before an acknowledged hole is a gap
-constexpr uint32_t kFarSegments = 8;                 // in a row outside the window: the stream moved there
+constexpr uint64_t kWindow = uint64_t{1} << 30;     // the largest window there is (RFC 7323)
+constexpr uint64_t kNear = 16 << 20;                // how far ahead a reset or a lost tail is believed
+constexpr uint32_t kJoinSegments = 4;               // held when joining without a SYN,
+constexpr uint64_t kJoinBytes = 16 << 10;           //   whichever comes first
+constexpr uint64_t kJoinReach = 1 << 20;            // how far below them a late SYN may be
+constexpr uint32_t kAcknowledgedHoleSegments = 64;  // that may pass before an acknowledged hole is a gap
+constexpr uint32_t kFarSegments = 8;                // in a row outside the window: the stream moved there
 
 }  // namespace
 
@@ -36,7 +36,8 @@ bool TcpHalf::start_at(uint32_t sequence) {
       drain();
       return true;
     case Phase::open:
-    case Phase::closed: return could_start_at(sequence);
+    case Phase::closed:
+      return could_start_at(sequence);
   }
   return false;
 }
@@ -171,7 +172,8 @@ void TcpHalf::accept(uint64_t position, Bytes payload, uint64_t missing, bool fi
     payload = payload.first(std::min<uint64_t>(keep, payload.size()));
   }
   if (end <= next_) {  // retransmission, keep-alive, or from before the stream as recorded
-    if (position < base_ && end - position > 1) report(Cause::gap, "tcp: segment before the recorded start of its stream");
+    if (position < base_ && end - position > 1)
+      report(Cause::gap, "tcp: segment before the recorded start of its stream");
     if (fin_ && next_ == *fin_) close(end_);
     return;
   }
@@ -250,7 +252,8 @@ void TcpHalf::hold(uint64_t position, uint64_t end, const uint8_t* bytes, bool p
       position = overlap_end;
     }
   }
-  if (conflict && !probe) report(Cause::malformed, "tcp: overlapping segments with different bytes, the first copy is kept");
+  if (conflict && !probe)
+    report(Cause::malformed, "tcp: overlapping segments with different bytes, the first copy is kept");
 }
 
 void TcpHalf::open() {

@@ -24,7 +24,7 @@ class TcpHalf {
     unseen,   // nothing that occupies sequence space was seen
     joining,  // joined without a SYN: held until it is clear where the stream begins
     open,
-    closed,   // its close chunk was emitted
+    closed,  // its close chunk was emitted
   };
 
   TcpHalf(Direction direction, StreamSink& sink, IssueSink& issues, uint64_t connection, const TcpLimits& limits,
@@ -45,10 +45,10 @@ class TcpHalf {
   void bare_acknowledgment(uint32_t sequence);  // of this direction: its number is the next byte's
   void acknowledged(uint32_t acknowledgment);   // by the peer
   bool reset_plausible(uint32_t sequence) const;
-  void reset_sent(uint32_t sequence);           // this direction ends there, once the bytes before it came
-  void reset_received(bool refused);            // nothing new will be sent; bytes in flight still count
-  void segment_passed();                        // of either direction: ages acknowledged holes
-  void flush(StreamChunk::Close why);           // holes become gaps; emits the close chunk
+  void reset_sent(uint32_t sequence);  // this direction ends there, once the bytes before it came
+  void reset_received(bool refused);   // nothing new will be sent; bytes in flight still count
+  void segment_passed();               // of either direction: ages acknowledged holes
+  void flush(StreamChunk::Close why);  // holes become gaps; emits the close chunk
 
  private:
   struct Held {
@@ -81,18 +81,18 @@ class TcpHalf {
   uint64_t connection_;
   const TcpLimits& limits_;
   const TcpNow& now_;
-  uint64_t base_ = 0;   // position of stream offset 0
-  uint64_t next_ = 0;   // position of the next byte to deliver
-  uint64_t acked_ = 0;  // highest position the peer acknowledged; 0 = none
-  uint32_t aged_ = 0;   // segments since the first hole was acknowledged
-  uint32_t joined_ = 0; // segments held while joining
-  uint32_t far_ = 0;    // successive segments outside the window
-  std::optional<uint64_t> fin_;         // where the stream ends,
+  uint64_t base_ = 0;                                 // position of stream offset 0
+  uint64_t next_ = 0;                                 // position of the next byte to deliver
+  uint64_t acked_ = 0;                                // highest position the peer acknowledged; 0 = none
+  uint32_t aged_ = 0;                                 // segments since the first hole was acknowledged
+  uint32_t joined_ = 0;                               // segments held while joining
+  uint32_t far_ = 0;                                  // successive segments outside the window
+  std::optional<uint64_t> fin_;                       // where the stream ends,
   StreamChunk::Close end_ = StreamChunk::Close::fin;  // and by what
-  bool reset_ = false;                  // by either side
-  std::optional<uint32_t> sent_hint_;   // sequence number of a bare acknowledgment
-  std::optional<uint32_t> acked_hint_;  // acknowledgment number before any data
-  std::map<uint64_t, Held> pending_;    // by position, disjoint, all >= next_
+  bool reset_ = false;                                // by either side
+  std::optional<uint32_t> sent_hint_;                 // sequence number of a bare acknowledgment
+  std::optional<uint32_t> acked_hint_;                // acknowledgment number before any data
+  std::map<uint64_t, Held> pending_;                  // by position, disjoint, all >= next_
   uint64_t pending_bytes_ = 0;
 };
 

@@ -46,7 +46,8 @@ std::string frame(uint32_t sequence, size_t payload) {
 std::string capture(bool ng, size_t packets, size_t swap) {
   std::string out;
   if (ng) {
-    for (const uint32_t word : {0x0a0d0d0au, 28u, 0x1a2b3c4du, 1u, ~0u, ~0u, 28u, 1u, 20u, 1u, 0u, 20u}) put(out, word, 4, false);
+    for (const uint32_t word : {0x0a0d0d0au, 28u, 0x1a2b3c4du, 1u, ~0u, ~0u, 28u, 1u, 20u, 1u, 0u, 20u})
+      put(out, word, 4, false);
   } else {
     for (const uint32_t word : {0xa1b2c3d4u, 0x00040002u, 0u, 0u, 262144u, 1u}) put(out, word, 4, false);
   }
@@ -57,12 +58,14 @@ std::string capture(bool ng, size_t packets, size_t swap) {
     const uint32_t length = static_cast<uint32_t>(data.size());
     if (ng) {
       const uint32_t padded = (length + 3) & ~3u;
-      for (const uint32_t word : {6u, padded + 32, 0u, 1u, static_cast<uint32_t>(i), length, length}) put(out, word, 4, false);
+      for (const uint32_t word : {6u, padded + 32, 0u, 1u, static_cast<uint32_t>(i), length, length})
+        put(out, word, 4, false);
       out += data;
       out.append(padded - length, '\0');
       put(out, padded + 32, 4, false);
     } else {
-      for (const uint32_t word : {1'700'000'000u, static_cast<uint32_t>(i % 1'000'000), length, length}) put(out, word, 4, false);
+      for (const uint32_t word : {1'700'000'000u, static_cast<uint32_t>(i % 1'000'000), length, length})
+        put(out, word, 4, false);
       out += data;
     }
   }

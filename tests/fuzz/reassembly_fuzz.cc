@@ -36,7 +36,9 @@ class Contract : public StreamSink {
         check(chunk.gap_length > 0);
         offset[d] += chunk.gap_length;
         break;
-      case StreamChunk::Kind::close: closed[d] = true; break;
+      case StreamChunk::Kind::close:
+        closed[d] = true;
+        break;
     }
   }
   uint64_t offset[2] = {0, 0};
@@ -93,7 +95,8 @@ void packets(ByteReader in) {
     TcpHeader header;
     std::string_view why;
     if (!parse_tcp(datagram, header, why)) continue;
-    const Direction direction = datagram.source < datagram.destination ? Direction::client_to_server : Direction::server_to_client;
+    const Direction direction =
+        datagram.source < datagram.destination ? Direction::client_to_server : Direction::server_to_client;
     tcp.segment(direction, header, packet.time, packet.number);
   }
   ip.finish();

@@ -25,7 +25,7 @@ const std::string kPointerToQuestion("\xc0\x0c", 2);
 
 std::string response() {
   return header(0x8180, 1, 4) + name({"Chat", "aster", "test"}) + Out().u16(28).u16(1).str() +
-         record(kPointerToQuestion, 5, label("edge") + std::string("\xc0\x11", 2)) +                    // edge.aster.test
+         record(kPointerToQuestion, 5, label("edge") + std::string("\xc0\x11", 2)) +  // edge.aster.test
          record(name({"edge", "aster", "test"}), 1, std::string_view("\xcb\0\x71\x09", 4)) +
          record(kPointerToQuestion, 28, std::string_view("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01", 16)) +
          record(kPointerToQuestion, 16, label("text"));
@@ -62,12 +62,12 @@ TEST(Dns, NamesInPresentationForm) {
 
 TEST(Dns, DamageIsRefused) {
   const std::string question = Out().u16(1).u16(1).str();
-  for (const std::string& bad : {std::string("short"), header(0, 1, 0), header(0, 1, 0) + label("no end"),
-                                 header(0, 1, 0) + kPointerToQuestion + question,             // points to itself
-                                 header(0, 1, 0) + std::string("\xc0\x20", 2) + question,     // points ahead
-                                 header(0, 1, 0) + std::string("\x80\x01", 2) + question,
-                                 header(0, 1, 0) + name({"a"}) + "xx",
-                                 header(0x8000, 0, 1) + record(name({"a"}), 1, "abc")}) {
+  for (const std::string& bad :
+       {std::string("short"), header(0, 1, 0), header(0, 1, 0) + label("no end"),
+        header(0, 1, 0) + kPointerToQuestion + question,          // points to itself
+        header(0, 1, 0) + std::string("\xc0\x20", 2) + question,  // points ahead
+        header(0, 1, 0) + std::string("\x80\x01", 2) + question, header(0, 1, 0) + name({"a"}) + "xx",
+        header(0x8000, 0, 1) + record(name({"a"}), 1, "abc")}) {
     EXPECT_FALSE(parse_dns(as_bytes(bad)));
   }
   std::string longest;

@@ -54,7 +54,12 @@ TEST_F(IpTest, EveryLinkLayer) {
       {1, ethernet(0x8864, Out().u8(0x11).u8(0).u16(1).u16(packet.size() + 2).u16(0x21).raw(packet).str())},
       {113, Out().u16(0).u16(1).u16(6).zeros(8).u16(0x0800).raw(packet).str()},
       {276, Out().u16(0x86dd).u16(0).u32(2).u16(1).u8(0).u8(6).zeros(8).raw(six).str()},
-      {101, packet}, {101, six}, {12, packet}, {14, six}, {228, packet}, {229, six},
+      {101, packet},
+      {101, six},
+      {12, packet},
+      {14, six},
+      {228, packet},
+      {229, six},
       {0, Out(false).u32(2).raw(packet).str()},
       {0, Out(true).u32(2).raw(packet).str()},
       {0, Out(false).u32(30).raw(six).str()},
@@ -121,7 +126,8 @@ TEST_F(IpTest, ExtensionHeaders) {
   EXPECT_TRUE(issues_.all.empty());
   EXPECT_FALSE(decode(ipv6(0, "\x06\x09 too short"), 101).complete);
   EXPECT_TRUE(issues_.has("run past the packet"));
-  EXPECT_EQ(decode(ipv4(Out().u8(6).u8(4).zeros(22).raw("tcp").str(), {.protocol = 51, .options = ""}), 101).payload, "tcp");
+  EXPECT_EQ(decode(ipv4(Out().u8(6).u8(4).zeros(22).raw("tcp").str(), {.protocol = 51, .options = ""}), 101).payload,
+            "tcp");
 }
 
 std::string body(size_t size) {
@@ -140,8 +146,11 @@ TEST_F(IpTest, FragmentsInAnyOrderWithDuplicatesAndOverlaps) {
       const std::string part = whole.substr(from, to - from);
       const bool more = to < whole.size();
       packets.push_back(six ? ipv6(44, Out().u8(17).u8(0).u16(from | (more ? 1 : 0)).u32(round).raw(part).str())
-                            : ipv4(part, {.protocol = 17, .id = static_cast<uint16_t>(round), .offset = static_cast<uint32_t>(from),
-                                          .more = more, .options = ""}));
+                            : ipv4(part, {.protocol = 17,
+                                          .id = static_cast<uint16_t>(round),
+                                          .offset = static_cast<uint32_t>(from),
+                                          .more = more,
+                                          .options = ""}));
     };
     for (size_t at = 0; at < whole.size();) {
       const size_t end = std::min(whole.size(), at + 8 * (1 + random() % 100));

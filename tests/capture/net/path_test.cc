@@ -38,8 +38,8 @@ void run(const std::string& file, Text& text, Issues& issues) {
     TcpHeader header;
     std::string_view why;
     ASSERT_TRUE(parse_tcp(datagram, header, why)) << why;
-    connection.segment(header.destination_port == 443 ? Direction::client_to_server : Direction::server_to_client, header,
-                       packet.time, packet.number);
+    connection.segment(header.destination_port == 443 ? Direction::client_to_server : Direction::server_to_client,
+                       header, packet.time, packet.number);
   }
   ip.finish();
   connection.finish(StreamChunk::Close::end_of_capture, {}, 0);
@@ -50,14 +50,17 @@ TEST(Path, FragmentedReorderedAndPaddedSegmentsGiveTheStream) {
   const std::string second = tcp(106, 501, kAck, "ragmented request");
   const std::string answer = tcp(501, 123, kAck | kFin, "answer", 443, 40000);
   const std::string_view server("\xc6\x33\x64\x05", 4), client("\xcb\0\x71\x07", 4);
-  const auto frame = [&](const std::string& ip) { return enhanced(big, 0, 1, ethernet(0x0800, ip + std::string(6, '\0'))); };
+  const auto frame = [&](const std::string& ip) {
+    return enhanced(big, 0, 1, ethernet(0x0800, ip + std::string(6, '\0')));
+  };
   const std::string file =
-      section(big) + interface(big, 1) + frame(ipv4(tcp(99, 0, kSyn, ""))) +                                     // 1
-      frame(ipv4(tcp(500, 100, kSyn | kAck, "", 443, 40000), {.options = "", .source = server, .destination = client})) +
-      frame(ipv4(second.substr(24), {.id = 9, .offset = 24, .options = ""})) +                                   // 3: second half first
-      frame(ipv4(second.substr(0, 24), {.id = 9, .more = true, .options = ""})) +                                // 4: beyond a hole
-      frame(ipv4(answer, {.options = "", .source = server, .destination = client})) +                            // 5
-      frame(ipv4(tcp(100, 501, kAck, "GET: f")));                                                                // 6
+      section(big) + interface(big, 1) + frame(ipv4(tcp(99, 0, kSyn, ""))) +  // 1
+      frame(
+          ipv4(tcp(500, 100, kSyn | kAck, "", 443, 40000), {.options = "", .source = server, .destination = client})) +
+      frame(ipv4(second.substr(24), {.id = 9, .offset = 24, .options = ""})) +         // 3: second half first
+      frame(ipv4(second.substr(0, 24), {.id = 9, .more = true, .options = ""})) +      // 4: beyond a hole
+      frame(ipv4(answer, {.options = "", .source = server, .destination = client})) +  // 5
+      frame(ipv4(tcp(100, 501, kAck, "GET: f")));                                      // 6
   Text text;
   Issues issues;
   run(file, text, issues);
@@ -69,9 +72,10 @@ TEST(Path, FragmentedReorderedAndPaddedSegmentsGiveTheStream) {
 
 TEST(Path, SnapLengthAndNoCopies) {
   const std::string whole = ethernet(0x86dd, ipv6(6, tcp(100, 1, kAck, "0123456789")));
-  const std::string file = pcap_header() + pcap_record(ethernet(0x86dd, ipv6(6, tcp(99, 0, kSyn, "")))) +
-                           pcap_record(whole.substr(0, whole.size() - 4), 1, 1, false, static_cast<uint32_t>(whole.size())) +
-                           pcap_record(ethernet(0x86dd, ipv6(6, tcp(110, 1, kAck | kFin, "abc"))));
+  const std::string file =
+      pcap_header() + pcap_record(ethernet(0x86dd, ipv6(6, tcp(99, 0, kSyn, "")))) +
+      pcap_record(whole.substr(0, whole.size() - 4), 1, 1, false, static_cast<uint32_t>(whole.size())) +
+      pcap_record(ethernet(0x86dd, ipv6(6, tcp(110, 1, kAck | kFin, "abc"))));
   Text text;
   text.expected = as_bytes(file).data() + file.find("012345");
   Issues issues;

@@ -105,8 +105,8 @@ TEST(PcapFile, DamagedLengthNearTheEndDoesNotSwallowWhatFollows) {
 
 TEST(PcapFile, HoleOfZerosIsSkipped) {
   Issues issues;
-  const auto packets = read_all(pcap_header() + pcap_record("one") + std::string(4096, '\0') + pcap_record("two") +
-                                    pcap_record("three"), issues);
+  const auto packets = read_all(
+      pcap_header() + pcap_record("one") + std::string(4096, '\0') + pcap_record("two") + pcap_record("three"), issues);
   ASSERT_EQ(packets.size(), 3u);
   EXPECT_EQ(packets[2].data, "three");
   EXPECT_TRUE(issues.has("bytes of the file skipped"));
@@ -115,7 +115,8 @@ TEST(PcapFile, HoleOfZerosIsSkipped) {
 // Any single damaged byte costs at most a few packets, and never the rest.
 TEST(PcapFile, AnyFlippedByteLeavesTheRestReadable) {
   std::string file = pcap_header();
-  for (int i = 0; i < 40; ++i) file += pcap_record(std::string(40 + i, static_cast<char>('a' + i % 26)), 1'700'000'000 + i, i);
+  for (int i = 0; i < 40; ++i)
+    file += pcap_record(std::string(40 + i, static_cast<char>('a' + i % 26)), 1'700'000'000 + i, i);
   for (size_t at = 24; at < file.size(); ++at) {
     std::string damaged = file;
     damaged[at] = static_cast<char>(damaged[at] ^ 0xff);

@@ -14,7 +14,8 @@ TEST(PcapngFile, SectionsOfEitherByteOrderAndTheirInterfaces) {
     file += interface(big, 1, option(big, 2, "eth0") + option(big, 9, "\x09"));
     file += interface(big, 101, option(big, 2, "tun0") + option(big, 9, "\x83"), 4);  // 2^-3 s
     file += enhanced(big, 0, 1'700'000'000'123'456'789, "ethernet");
-    file += enhanced(big, 1, 8 * 1'700'000'000ull + 1, "raw!", option(big, 1, "by hand") + option(big, 1, "vitrine-process: 7 curl"), 60);
+    file += enhanced(big, 1, 8 * 1'700'000'000ull + 1, "raw!",
+                     option(big, 1, "by hand") + option(big, 1, "vitrine-process: 7 curl"), 60);
     file += block(big, 3, Out(big).u32(6).raw("simple").str());  // simple: of interface 0
     file += block(big, 2, Out(big).u16(1).u16(0).u32(0).u32(16).u32(3).u32(3).raw("old").str());
   }
@@ -52,14 +53,14 @@ TEST(PcapngFile, TimeResolutionsAndOffsets) {
   };
   const bool big = false;
   const Case cases[] = {
-      {"", 1'000'001, 1'000'001'000},                                        // default: microseconds
-      {option(big, 9, std::string("\x00", 1)), 3, 3'000'000'000},            // seconds
-      {option(big, 9, "\x0c"), 1'000'000'000'999, 1'000'000'000},            // picoseconds
-      {option(big, 9, "\x7f"), ~0ull, 0},                                    // 10^-127 s
-      {option(big, 9, "\xa0"), 1ull << 31, 500'000'000},                     // 2^-32 s
-      {option(big, 9, "\xff"), ~0ull, 0},                                    // 2^-127 s
-      {option(big, 9, std::string("\x00", 1)), ~0ull, INT64_MAX},            // clamped
-      {option(big, 14, Out(big).u64(10).str()), 5, 10'000'005'000},          // if_tsoffset
+      {"", 1'000'001, 1'000'001'000},                                // default: microseconds
+      {option(big, 9, std::string("\x00", 1)), 3, 3'000'000'000},    // seconds
+      {option(big, 9, "\x0c"), 1'000'000'000'999, 1'000'000'000},    // picoseconds
+      {option(big, 9, "\x7f"), ~0ull, 0},                            // 10^-127 s
+      {option(big, 9, "\xa0"), 1ull << 31, 500'000'000},             // 2^-32 s
+      {option(big, 9, "\xff"), ~0ull, 0},                            // 2^-127 s
+      {option(big, 9, std::string("\x00", 1)), ~0ull, INT64_MAX},    // clamped
+      {option(big, 14, Out(big).u64(10).str()), 5, 10'000'005'000},  // if_tsoffset
       {option(big, 14, Out(big).u64(-10).str()), 5, -9'999'995'000},
       {option(big, 14, Out(big).u64(1ull << 63).str()), 5, INT64_MIN},
   };
@@ -74,16 +75,32 @@ TEST(PcapngFile, TimeResolutionsAndOffsets) {
 TEST(PcapngFile, SecretsNamesAndDropsAreFoundWhereverTheyStand) {
   const bool big = true;
   const std::string keys = "CLIENT_RANDOM 00 11\n";
-  const std::string file =
-      section(big) + interface(big, 1) + enhanced(big, 0, 1, "one") +
-      block(big, 10, Out(big).u32(0x5353484b).u32(3).raw("ssh").str()) +
-      block(big, 10, Out(big).u32(0x544c534b).u32(keys.size()).raw(keys).str()) +
-      block(big, 4, Out(big).u16(1).u16(4 + 14).raw(std::string("\xcb\0\x71\x09", 4)).raw(std::string("a.test\0b.test\0", 14)).pad4()
-                        .u16(2).u16(16 + 7).raw(std::string("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01", 16))
-                        .raw(std::string("c.test\0", 7)).pad4().u16(0).u16(0).str()) +
-      block(big, 5, Out(big).u32(0).u64(0).raw(option(big, 5, Out(big).u64(3).str())).str()) +
-      block(big, 5, Out(big).u32(0).u64(0).raw(option(big, 5, Out(big).u64(7).str()) + option(big, 7, Out(big).u64(2).str())).str()) +
-      block(big, 0x7777, "an unknown block") + enhanced(big, 0, 2, "two");
+  const std::string file = section(big) + interface(big, 1) + enhanced(big, 0, 1, "one") +
+                           block(big, 10, Out(big).u32(0x5353484b).u32(3).raw("ssh").str()) +
+                           block(big, 10, Out(big).u32(0x544c534b).u32(keys.size()).raw(keys).str()) +
+                           block(big, 4,
+                                 Out(big)
+                                     .u16(1)
+                                     .u16(4 + 14)
+                                     .raw(std::string("\xcb\0\x71\x09", 4))
+                                     .raw(std::string("a.test\0b.test\0", 14))
+                                     .pad4()
+                                     .u16(2)
+                                     .u16(16 + 7)
+                                     .raw(std::string("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01", 16))
+                                     .raw(std::string("c.test\0", 7))
+                                     .pad4()
+                                     .u16(0)
+                                     .u16(0)
+                                     .str()) +
+                           block(big, 5, Out(big).u32(0).u64(0).raw(option(big, 5, Out(big).u64(3).str())).str()) +
+                           block(big, 5,
+                                 Out(big)
+                                     .u32(0)
+                                     .u64(0)
+                                     .raw(option(big, 5, Out(big).u64(7).str()) + option(big, 7, Out(big).u64(2).str()))
+                                     .str()) +
+                           block(big, 0x7777, "an unknown block") + enhanced(big, 0, 2, "two");
   Issues issues;
   EXPECT_EQ(read_all(file, issues).size(), 2u);
   ASSERT_EQ(issues.all.size(), 1u);
@@ -116,7 +133,8 @@ TEST(PcapngFile, DamagedBlockIsSkipped) {
   const bool big = false;
   std::string file = section(big) + interface(big, 1) + enhanced(big, 0, 1, "one");
   const size_t at = file.size();
-  file += enhanced(big, 0, 2, "two") + enhanced(big, 0, 3, "three") + section(true) + interface(true, 101) + enhanced(true, 0, 4, "four");
+  file += enhanced(big, 0, 2, "two") + enhanced(big, 0, 3, "three") + section(true) + interface(true, 101) +
+          enhanced(true, 0, 4, "four");
   for (const int byte : {4, 5, 6, 7}) {  // the leading length
     std::string damaged = file;
     damaged[at + byte] = static_cast<char>(damaged[at + byte] ^ 0x55);
@@ -136,7 +154,8 @@ TEST(PcapngFile, DamagedBlockIsSkipped) {
 
 TEST(PcapngFile, EndInsideABlockKeepsThePacketsBytes) {
   const bool big = false;
-  const std::string file = section(big) + interface(big, 1) + enhanced(big, 0, 1, "one") + enhanced(big, 0, 2, "0123456789ab");
+  const std::string file =
+      section(big) + interface(big, 1) + enhanced(big, 0, 1, "one") + enhanced(big, 0, 2, "0123456789ab");
   for (size_t cut = 1; cut <= 16; ++cut) {
     Issues issues;
     const auto packets = read_all(file.substr(0, file.size() - cut), issues);
@@ -156,8 +175,8 @@ TEST(PcapngFile, RefusesWhatItCannotRead) {
   EXPECT_EQ(open_capture(as_bytes(no_order), issues).error().code, ErrorCode::malformed);
   // A later section of another version is skipped, the one after it read.
   const bool big = false;
-  const std::string file = section(big) + section(big, "", 9) + interface(big, 1) + enhanced(big, 0, 1, "no") + section(big) +
-                           interface(big, 1) + enhanced(big, 0, 1, "yes");
+  const std::string file = section(big) + section(big, "", 9) + interface(big, 1) + enhanced(big, 0, 1, "no") +
+                           section(big) + interface(big, 1) + enhanced(big, 0, 1, "yes");
   const auto packets = read_all(file, issues);
   ASSERT_EQ(packets.size(), 1u);
   EXPECT_EQ(packets[0].data, "yes");
@@ -167,7 +186,8 @@ TEST(PcapngFile, RefusesWhatItCannotRead) {
 TEST(PcapngFile, EveryPrefixAndEveryFlippedByteIsSurvived) {
   std::string file;
   for (const bool big : {true, false}) {
-    file += section(big, option(big, 1, "c")) + interface(big, 1, option(big, 9, "\x09")) + enhanced(big, 0, 1, "abc", option(big, 1, "x")) +
+    file += section(big, option(big, 1, "c")) + interface(big, 1, option(big, 9, "\x09")) +
+            enhanced(big, 0, 1, "abc", option(big, 1, "x")) +
             block(big, 10, Out(big).u32(0x544c534b).u32(4).raw("keys").str()) + enhanced(big, 0, 2, "def");
   }
   for (size_t length = 0; length <= file.size(); ++length) {

@@ -143,12 +143,14 @@ TEST(TcpJudge, WithLossesBytesAndGapsAreTheStream) {
       kept.push_back(piece);
     }
     for (const Piece& piece : kept) {
-      std::fill(present.begin() + static_cast<long>(piece.from), present.begin() + static_cast<long>(piece.to - piece.missing), true);
+      std::fill(present.begin() + static_cast<long>(piece.from),
+                present.begin() + static_cast<long>(piece.to - piece.missing), true);
     }
     disturb(random, kept);
     TcpLimits limits{.pending_bytes = 1 << 20, .pending_segments = 1 << 20};
     const bool tight = random() % 2;
-    if (tight) limits = {.pending_bytes = 1 + random() % 8000, .pending_segments = static_cast<uint32_t>(1 + random() % 12)};
+    if (tight)
+      limits = {.pending_bytes = 1 + random() % 8000, .pending_segments = static_cast<uint32_t>(1 + random() % 12)};
     const uint32_t isn = random_isn(random, stream.size());
     Judge judge(stream);
     Issues issues;

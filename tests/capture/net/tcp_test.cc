@@ -48,7 +48,8 @@ class Transcript : public StreamSink {
 
 class TcpTest : public ::testing::Test {
  protected:
-  void send(Direction d, uint32_t seq, std::string_view payload, uint8_t flags = kAck, uint32_t ack = 0, uint32_t missing = 0) {
+  void send(Direction d, uint32_t seq, std::string_view payload, uint8_t flags = kAck, uint32_t ack = 0,
+            uint32_t missing = 0) {
     TcpHeader tcp = header(seq, flags, ack);
     tcp.payload = as_bytes(payload);
     tcp.missing = missing;
@@ -155,7 +156,7 @@ TEST_F(TcpTest, KeepAlivesAreNoConflict) {
   send(kClient, 1000, "abc");
   send(kClient, 1002, std::string_view("\0", 1));  // one garbage byte at SND.NXT - 1
   send(kClient, 1002, "");
-  send(kClient, 1005, "fg");                       // a hole before it
+  send(kClient, 1005, "fg");  // a hole before it
   send(kClient, 1006, std::string_view("\0", 1));
   send(kClient, 1003, "de");
   EXPECT_EQ(sink_.take(), "C:abc C:de C:fg");
@@ -216,8 +217,8 @@ TEST_F(TcpTest, FinRetransmittedWithKnownData) {
 
 TEST_F(TcpTest, DataBeyondAFinIsDropped) {
   handshake();
-  send(kClient, 1004, "EFGH");               // held
-  send(kClient, 1002, "cd", kFin | kAck);    // says that the stream ends at 1004
+  send(kClient, 1004, "EFGH");             // held
+  send(kClient, 1002, "cd", kFin | kAck);  // says that the stream ends at 1004
   send(kClient, 1000, "ab");
   EXPECT_EQ(sink_.take(), "C:ab C:cd C:close(fin)");
   EXPECT_TRUE(issues_.has("data after FIN"));
@@ -426,15 +427,15 @@ TEST_F(TcpTest, UsedAgain) {
   const auto restart = [&](Direction d, uint32_t seq, uint8_t flags) {
     return starts_new_connection(tcp_, d, header(seq, flags, flags & kAck ? 1 : 0));
   };
-  EXPECT_FALSE(restart(kClient, 999, kSyn));           // retransmission
+  EXPECT_FALSE(restart(kClient, 999, kSyn));  // retransmission
   EXPECT_FALSE(restart(kClient, 1000, kAck));
   EXPECT_FALSE(restart(kServer, 8999, kSyn | kAck));
   EXPECT_TRUE(restart(kClient, 500'000, kSyn));
-  EXPECT_FALSE(restart(kServer, 77, kSyn | kAck));     // still open: noise
+  EXPECT_FALSE(restart(kServer, 77, kSyn | kAck));  // still open: noise
   send(kClient, 1000, "x", kFin | kAck, 9000);
   send(kServer, 9000, "", kFin | kAck, 1002);
   ASSERT_TRUE(tcp_.closed());
-  EXPECT_TRUE(restart(kServer, 77, kSyn | kAck));      // its SYN was lost
+  EXPECT_TRUE(restart(kServer, 77, kSyn | kAck));  // its SYN was lost
   EXPECT_TRUE(restart(kClient, 500'000, kSyn));
   EXPECT_FALSE(restart(kClient, 999, kSyn));
 }

@@ -63,10 +63,19 @@ inline std::string section(bool big, const std::string& options = "", uint16_t m
 inline std::string interface(bool big, uint16_t link, const std::string& options = "", uint32_t snaplen = 0) {
   return block(big, 1, Out(big).u16(link).u16(0).u32(snaplen).raw(options).str());
 }
-inline std::string enhanced(bool big, uint32_t id, uint64_t ticks, std::string_view data, const std::string& options = "",
-                            uint32_t original = 0) {
-  return block(big, 6, Out(big).u32(id).u32(ticks >> 32).u32(ticks & 0xffffffff).u32(data.size())
-                           .u32(original ? original : data.size()).raw(data).pad4().raw(options).str());
+inline std::string enhanced(bool big, uint32_t id, uint64_t ticks, std::string_view data,
+                            const std::string& options = "", uint32_t original = 0) {
+  return block(big, 6,
+               Out(big)
+                   .u32(id)
+                   .u32(ticks >> 32)
+                   .u32(ticks & 0xffffffff)
+                   .u32(data.size())
+                   .u32(original ? original : data.size())
+                   .raw(data)
+                   .pad4()
+                   .raw(options)
+                   .str());
 }
 
 // ---- packets
@@ -82,22 +91,55 @@ struct V4 {
   int total = -1;  // -1: right
   std::string_view source = "\xcb\x00\x71\x07", destination = "\xc6\x33\x64\x05";
 };
-inline std::string ipv4(std::string_view payload, const V4& v = {.options = "", .source = std::string_view("\xcb\0\x71\x07", 4)}) {
+inline std::string ipv4(std::string_view payload,
+                        const V4& v = {.options = "", .source = std::string_view("\xcb\0\x71\x07", 4)}) {
   const size_t header = 20 + v.options.size();
   const size_t total = v.total >= 0 ? static_cast<size_t>(v.total) : header + payload.size();
   const std::string_view source = v.source.size() == 4 ? v.source : std::string_view("\xcb\0\x71\x07", 4);
-  return Out().u8(0x40 | header / 4).u8(0).u16(total).u16(v.id).u16((v.more ? 0x2000 : 0) | v.offset / 8).u8(64)
-      .u8(v.protocol).u16(0).raw(source).raw(v.destination).raw(v.options).raw(payload).str();
+  return Out()
+      .u8(0x40 | header / 4)
+      .u8(0)
+      .u16(total)
+      .u16(v.id)
+      .u16((v.more ? 0x2000 : 0) | v.offset / 8)
+      .u8(64)
+      .u8(v.protocol)
+      .u16(0)
+      .raw(source)
+      .raw(v.destination)
+      .raw(v.options)
+      .raw(payload)
+      .str();
 }
 inline std::string ipv6(uint8_t next, std::string_view payload, int length = -1) {
   const std::string address("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0", 15);
-  return Out().u32(0x60000000).u16(length >= 0 ? length : static_cast<int>(payload.size())).u8(next).u8(64)
-      .raw(address).u8(1).raw(address).u8(2).raw(payload).str();
+  return Out()
+      .u32(0x60000000)
+      .u16(length >= 0 ? length : static_cast<int>(payload.size()))
+      .u8(next)
+      .u8(64)
+      .raw(address)
+      .u8(1)
+      .raw(address)
+      .u8(2)
+      .raw(payload)
+      .str();
 }
 inline constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
 inline std::string tcp(uint32_t seq, uint32_t ack, uint8_t flags, std::string_view payload, uint16_t source = 40000,
                        uint16_t destination = 443) {
-  return Out().u16(source).u16(destination).u32(seq).u32(ack).u8(0x50).u8(flags).u16(65535).u16(0).u16(0).raw(payload).str();
+  return Out()
+      .u16(source)
+      .u16(destination)
+      .u32(seq)
+      .u32(ack)
+      .u8(0x50)
+      .u8(flags)
+      .u16(65535)
+      .u16(0)
+      .u16(0)
+      .raw(payload)
+      .str();
 }
 
 // ---- collectors
