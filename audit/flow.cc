@@ -222,7 +222,7 @@ struct FlowCollector::State {
             std::string_view chain, bool in_url);
   Evidence evidence_of(const ExchangeBrief& from, Timestamp time, uint64_t packet, OriginId origin,
                        std::string_view path, std::string_view chain) const;
-  void cookie(const Exchange& exchange, const Part& part, std::string_view name, const SetCookie* attributes);
+  void cookie(const Exchange& exchange, const Part& part, std::string_view name, const CookieAttributes* attributes);
   void headers(const Exchange& exchange, const Part& part);
   void close(ConnectionId id, const ConnectionInfo* info);
   void look_for_canaries(const Field& field);
@@ -354,7 +354,7 @@ void FlowCollector::State::headers(const Exchange& exchange, const Part& part) {
   for (const HeaderField& header : part.headers) {
     if (part.direction == Direction::server_to_client) {
       if (equals_fold(header.name, "set-cookie")) {
-        SetCookie parsed = parse_set_cookie(header.value, part.time);
+        CookieAttributes parsed = read_set_cookie(header.value, part.time);
         if (!parsed.name.empty()) cookie(exchange, part, parsed.name, &parsed);
       }
     } else if (equals_fold(header.name, "cookie")) {
@@ -367,7 +367,7 @@ void FlowCollector::State::headers(const Exchange& exchange, const Part& part) {
 }
 
 void FlowCollector::State::cookie(const Exchange&, const Part& part, std::string_view name,
-                                  const SetCookie* attributes) {
+                                  const CookieAttributes* attributes) {
   CookieKey wanted;
   wanted.name = std::string(name.substr(0, 256));
   wanted.domain = attributes && !attributes->domain.empty() ? "." + attributes->domain : brief.context.host;

@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 
 #include "base/digest.h"
+#include "capture/fields/set_cookie.h"
 
 namespace vitrine {
 namespace {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-bool digit(char c) { return c >= '0' && c <= '9'; }
 
 std::string lower_copy(std::string_view text) {
   std::string out(text);
@@ -22,23 +21,6 @@ std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
   return text;
-}
-
-std::optional<int64_t> number(std::string_view text) {
-  int64_t value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc::result_out_of_range) return text.front() == '-' ? INT64_MIN : INT64_MAX;
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-// Days from 1970-01-01 in the proleptic Gregorian calendar.
-int64_t days_from_civil(int64_t year, int month, int day) {
-  year -= month <= 2;
-  const int64_t era = (year >= 0 ? year : year - 399) / 400;
-  const int64_t of_era = year - era * 400;
-  const int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-  return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
 // Cuts the next piece at `separator` off the front.
@@ -89,92 +71,29 @@ std::string tls_version_name(uint16_t version) {
   }
 }
 
-std::optional<Timestamp> parse_cookie_date(std::string_view text) {
-  static constexpr std::string_view kMonths[] = {"jan", "feb", "mar", "apr", "may", "jun",
-                                                 "jul", "aug", "sep", "oct", "nov", "dec"};
-  int hour = -1, minute = 0, second = 0, day = -1, month = -1;
-  int64_t year = -1;
-  size_t at = 0;
-  auto delimiter = [](char c) {
-    return !(digit(c) || c == ':' || (lower(c) >= 'a' && lower(c) <= 'z') || static_cast<uint8_t>(c) >= 0x7f);
-  };
-  while (at < text.size()) {
-    while (at < text.size() && delimiter(text[at])) ++at;
-    size_t end = at;
-    while (end < text.size() && !delimiter(text[end])) ++end;
-    std::string_view token = text.substr(at, end - at);
-    at = end;
-    if (token.empty()) continue;
-    size_t digits = 0;
-    while (digits < token.size() && digit(token[digits])) ++digits;
-    const auto value = digits > 0 && digits <= 4 ? number(token.substr(0, digits)) : std::nullopt;
-    if (hour < 0 && token.find(':') != std::string_view::npos) {
-      std::string_view rest = token;
-      int parts[3] = {-1, -1, -1};
-      for (int& part : parts) {
-        std::string_view piece = next_piece(rest, ':');
-        auto got = piece.empty() || piece.size() > 2 ? std::nullopt : number(piece);
-        if (!got) return std::nullopt;
-        part = static_cast<int>(*got);
-      }
-      hour = parts[0];
-      minute = parts[1];
-      second = parts[2];
-    } else if (day < 0 && value && digits <= 2) {
-      day = static_cast<int>(*value);
-    } else if (month < 0 && token.size() >= 3 && digits == 0) {
-      const std::string name = lower_copy(token.substr(0, 3));
-      for (int i = 0; i < 12; ++i) {
-        if (name == kMonths[i]) month = i + 1;
-      }
-    } else if (year < 0 && value && digits >= 2) {
-      year = *value;
-    }
-  }
-  if (year >= 70 && year <= 99) year += 1900;
-  if (year >= 0 && year <= 69) year += 2000;
-  if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 || day < 1 || day > 31 ||
-      month < 1 || year < 1601 || year > 9999) {
-    return std::nullopt;
-  }
-  // Beyond what nanoseconds since the epoch can say: as far as they reach.
-  const int64_t seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
-  constexpr int64_t kReach = INT64_MAX / 1'000'000'000;
-  return Timestamp{std::clamp(seconds, -kReach, kReach) * 1'000'000'000};
-}
-
-SetCookie parse_set_cookie(std::string_view header, Timestamp now) {
-  SetCookie cookie;
-  std::string_view rest = header;
-  std::string_view pair = next_piece(rest, ';');
-  const size_t equals = pair.find('=');
-  if (equals == std::string_view::npos) return cookie;
-  cookie.name = std::string(trim(pair.substr(0, equals)).substr(0, 256));
-  std::optional<int64_t> expires;
-  while (!rest.empty()) {
-    std::string_view attribute = next_piece(rest, ';');
-    std::string_view name = trim(next_piece(attribute, '='));
-    std::string_view value = trim(attribute);
-    if (equals_fold(name, "max-age")) {
-      if (!value.empty() && (digit(value[0]) || value[0] == '-')) {
-        if (auto seconds = number(value)) cookie.max_age = std::max<int64_t>(0, *seconds);
-      }
-    } else if (equals_fold(name, "expires")) {
-      if (auto date = parse_cookie_date(value)) {
-        expires = date->ns <= now.ns ? 0 : (date->ns / 1'000'000'000 - now.ns / 1'000'000'000);
-      }
-    } else if (equals_fold(name, "domain")) {
+CookieAttributes read_set_cookie(std::string_view header, Timestamp now) {
+  const SetCookie parsed = parse_set_cookie(header);
+  CookieAttributes cookie;
+  cookie.name = std::string(parsed.name.substr(0, 256));
+  std::string_view max_age, expires;
+  for (const SetCookie::Attribute& attribute : parsed.attributes) {
+    std::string_view value = attribute.value;
+    if (equals_fold(attribute.name, "max-age")) {
+      max_age = value;
+    } else if (equals_fold(attribute.name, "expires")) {
+      expires = value;
+    } else if (equals_fold(attribute.name, "domain")) {
       if (!value.empty() && value.front() == '.') value.remove_prefix(1);
       cookie.domain = lower_copy(value.substr(0, 255));
-    } else if (equals_fold(name, "secure")) {
+    } else if (equals_fold(attribute.name, "secure")) {
       cookie.secure = true;
-    } else if (equals_fold(name, "httponly")) {
+    } else if (equals_fold(attribute.name, "httponly")) {
       cookie.http_only = true;
-    } else if (equals_fold(name, "samesite")) {
+    } else if (equals_fold(attribute.name, "samesite")) {
       cookie.same_site = lower_copy(value.substr(0, 16));
     }
   }
-  if (!cookie.max_age) cookie.max_age = expires;
+  if (const auto lifetime = cookie_lifetime_seconds(max_age, expires, now)) cookie.max_age = std::max<int64_t>(0, *lifetime);
   return cookie;
 }
 

@@ -29,16 +29,15 @@ bool is_cleartext(const ConnectionInfo& connection, std::string_view scheme);
 
 std::string tls_version_name(uint16_t version);  // "tls 1.3", "tls" when not known
 
-// RFC 6265, section 5.2. Max-Age goes before Expires; both become seconds from
-// `now`, never negative. A cookie without either lives as long as the session.
-struct SetCookie {
+// What a Set-Cookie header says (capture/fields/set_cookie.h reads it); the
+// lifetime in seconds from `now`, never negative, none = session.
+struct CookieAttributes {
   std::string name, domain;  // domain without the leading dot, lower case
   std::optional<int64_t> max_age;
   bool secure = false, http_only = false;
   std::string same_site;
 };
-SetCookie parse_set_cookie(std::string_view header, Timestamp now);
-std::optional<Timestamp> parse_cookie_date(std::string_view text);  // RFC 6265, section 5.1.1
+CookieAttributes read_set_cookie(std::string_view header, Timestamp now);
 
 // Names in a Cookie header, in order.
 void for_each_cookie(std::string_view header, const std::function<void(std::string_view name)>& found);
