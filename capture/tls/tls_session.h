@@ -31,6 +31,19 @@ class TlsSink : public IssueSink {
   virtual void on_bytes(Direction direction, Cause cause, uint64_t bytes) = 0;
 };
 
+// Accounting of the special cases, beside the obvious ones:
+//   no_key       whole record; also when the secrets held open nothing at all
+//   unsupported  suite or version not read (named in an issue); early data the
+//                server refused, which the client sends again after the handshake
+//   gap          lost bytes, what they made useless of the record around them,
+//                and later records whose number could not be recovered
+//   truncated    bytes cut by the snap length or the end of the stream, and
+//                handshake messages longer than 256 KiB
+//   malformed    bytes that are no record, a record that does not open although
+//                the one before did, data after close_notify
+// A plaintext gap chunk is an estimate and never counted: its raw bytes are in on_bytes.
+// Memory: per direction one record, 256 KiB of handshake message, and 256 KiB
+// held while the other direction's hello is behind.
 class TlsSession : public StreamSink {
  public:
   TlsSession(const SecretStore& secrets, TlsSink& sink, uint64_t connection);

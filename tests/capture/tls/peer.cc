@@ -16,7 +16,8 @@ int slot() {
 
 EVP_PKEY* make_key(const std::string& kind) {
   // Keys are made once per kind: they are slow, and no test depends on them.
-  static std::map<std::string, EVP_PKEY*> made;
+  // Never destroyed, so that the order against OpenSSL's own clean-up does not matter.
+  static auto& made = *new std::map<std::string, EVP_PKEY*>;
   EVP_PKEY*& key = made[kind];
   if (key == nullptr) key = kind == "ec" ? EVP_EC_gen("P-256") : EVP_RSA_gen(2048);
   return key;
