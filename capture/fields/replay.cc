@@ -13,7 +13,7 @@ namespace {
 bool takes_whole_parent(Decoder decoder) {
   switch (decoder) {
     case Decoder::gzip: case Decoder::zlib: case Decoder::deflate: case Decoder::br: case Decoder::zstd:
-    case Decoder::websocket: case Decoder::permessage_deflate: return true;
+    case Decoder::websocket: case Decoder::permessage_deflate: case Decoder::base64: return true;
     default: return false;
   }
 }
@@ -112,6 +112,18 @@ Result<std::string> replay_chain(const OriginTable& table, OriginId id, const Ex
     if (node.decoder == Decoder::permessage_deflate) {
       output.assign(as_text(part.content));
       continue;
+    }
+    if (node.root && (node.decoder == Decoder::har || node.decoder == Decoder::exchange_log)) {
+      // Files that list a form's parameters or a jar's cookies instead of the text
+      // that was sent: their reader composed it.
+      const auto span = slice(pieces, node.offset, node.length);
+      if (span && (span->empty() || span->front() != '"')) {
+        const auto field = std::find_if(part.headers.begin(), part.headers.end(), [&](const HeaderField& header) {
+          return header.offset == node.offset && header.length == node.length;
+        });
+        output.assign(field != part.headers.end() ? field->value : as_text(part.content));
+        continue;
+      }
     }
     std::string request_line;
     Bytes input = node.root ? pieces : as_bytes(output);

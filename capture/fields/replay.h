@@ -11,8 +11,8 @@
 namespace vitrine {
 
 // The output of one step: `decoder` applied to [offset, offset + length) of
-// what its parent gave. Content codings, permessage_deflate and websocket with
-// length 0 take the whole parent. Errors: a span outside the parent
+// what its parent gave. Content codings, permessage_deflate, websocket and
+// base64 with length 0 take the whole parent (steps a part names without spans). Errors: a span outside the parent
 // (malformed), bytes the decoder refuses (malformed), and hpack and
 // permessage_deflate (unsupported), whose state is their connection's: replay
 // those with the part at hand (below).
@@ -30,7 +30,9 @@ Result<std::string> replay_step(Decoder decoder, Bytes parent_output, uint64_t o
 // A whole chain, for a part that is at hand in a second run: `pieces` are the
 // part's bytes in the plaintext stream, joined in order. hpack roots take their
 // value from part.headers, permessage_deflate its message from part.content,
-// request_target roots their text from the exchange ("METHOD target").
+// request_target roots their text from the exchange ("METHOD target"), and har
+// and exchange_log roots that are lists (parameters, cookies) the text that was
+// composed of them.
 // REQUIRES: `id` was added to `table` during this part.
 Result<std::string> replay_chain(const OriginTable& table, OriginId id, const Exchange& exchange, const Part& part,
                                  Bytes pieces);
