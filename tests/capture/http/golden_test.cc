@@ -63,7 +63,12 @@ TEST(Golden, Nghttp) {
   EXPECT_EQ(out.protocol, "h2");
   EXPECT_THAT(out.log, HasSubstr("GET http 127.0.0.1:"));
   EXPECT_THAT(out.log, HasSubstr("content=18000 " + std::string(kTextDigest)));
-  EXPECT_THAT(out.issues, ::testing::IsEmpty());
+  // nginx pushes /a.txt; nghttp, which asks for it itself, resets the push while
+  // its data is on the way.
+  EXPECT_THAT(out.log, HasSubstr("/2 headers < [:method: GET] [:path: /a.txt]"));
+  EXPECT_THAT(out.log, HasSubstr("/2 closed reset 0"));
+  EXPECT_THAT(out.issues, ::testing::ElementsAre("truncated http2: data on a stream that is closed",
+                                                 "truncated http2: header block on a stream that is closed"));
 }
 
 TEST(Golden, ChromiumWebSocketDeflate) {
