@@ -30,7 +30,6 @@ void Extraction::begin(const Exchange& exchange, const Part& part, ExchangeField
   field_.exchange = &exchange;
   field_.packet = part.last_packet;
   spent_ = 0;
-  wire_left_ = part.wire_bytes;
   kept_ = 0;
   path_.clear();
   frames_.clear();

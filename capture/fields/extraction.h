@@ -153,7 +153,6 @@ class Extraction {
   Field field_;               // with what is the same for all fields of the part
   Direction direction_ = Direction::client_to_server;
   uint64_t spent_ = 0;        // decoder output so far
-  uint64_t wire_left_ = 0;    // stream bytes of the part not yet counted as opaque
   std::string path_;
   NameCounter names_;
   std::vector<Frame> frames_;

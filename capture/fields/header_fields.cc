@@ -178,7 +178,7 @@ void Extraction::path_fields(const Value& target) {
   if (question < text.size()) query(make(Decoder::text, question + 1, text.size() - question - 1), question + 1, parent);
 }
 
-// `text`: the query; `offset`: of its first byte in the target, node `parent`.
+// `offset`: of the query in the target, whose node is `parent`.
 void Extraction::query(const Value& query_value, uint64_t offset, OriginId parent) {
   const std::string_view text = query_value.bytes;
   NameCounter::Scope scope = names_.begin();
