@@ -57,12 +57,24 @@ size_t read_record(std::string_view record, EventCell (&cells)[kMaxFields], size
 // A bot manager divides its blocks by "-1,2,-94,<id>,": -108 holds key events,
 // the others pointers, fingers and lists (facts: public analyses).
 enum class Block { none, keys, other };
-Block block_before(std::string_view text, size_t at) {
-  const std::string_view head = text.substr(0, at);
-  const size_t mark = head.rfind("-1,2,-94,");
-  if (mark == std::string_view::npos) return Block::none;
-  return head.substr(mark + 9).starts_with("-108,") ? Block::keys : Block::other;
-}
+// Positions are asked for in ascending order, so the text is searched once.
+class Blocks {
+ public:
+  explicit Blocks(std::string_view text) : text_(text), next_(text.find(kMark)) {}
+  Block before(size_t at) {
+    while (next_ != std::string_view::npos && next_ + kMark.size() <= at) {
+      last_ = next_;
+      next_ = text_.find(kMark, next_ + 1);
+    }
+    if (last_ == std::string_view::npos) return Block::none;
+    return text_.substr(0, at).substr(last_ + kMark.size()).starts_with("-108,") ? Block::keys : Block::other;
+  }
+
+ private:
+  static constexpr std::string_view kMark = "-1,2,-94,";
+  std::string_view text_;
+  size_t next_, last_ = std::string_view::npos;
+};
 
 class Run {
  public:
@@ -135,6 +147,7 @@ std::optional<KeystrokeFinding> judge_text(std::string_view text, std::string_vi
   text = text.substr(0, kMaxText);
   // Records.
   Run run(names);
+  Blocks blocks(text);
   Block block = Block::none;
   EventCell cells[kMaxFields];
   EventCell pending[kMaxFields];  // a longer record: its end may be the first of a list
@@ -151,25 +164,25 @@ std::optional<KeystrokeFinding> judge_text(std::string_view text, std::string_vi
       // The run ends; it may also begin here with the tail of a longer record.
       const bool continues = pending_count > width && width >= 2 && all <= kMaxFields && run.width() == 0;
       if (continues) {
-        block = block_before(text, at);
+        block = blocks.before(at);
         run.add(pending + (pending_count - width), width);
         run.add(cells, width);
         pending_count = 0;
       } else {
         if (auto found = run.judge(block)) return found;
         run.clear();
-        block = block_before(text, at);
+        block = blocks.before(at);
         pending_count = 0;
-        if (width >= 2 && all <= kMaxFields && block_before(text, end) == block) {
+        if (width >= 2 && all <= kMaxFields && blocks.before(end) == block) {
           run.add(cells, width);
         } else if (width >= 2) {
-          block = block_before(text, end);
+          block = blocks.before(end);
           std::copy(cells, cells + width, pending);
           pending_count = width;
         }
       }
     } else {
-      block = block_before(text, end);
+      block = blocks.before(end);
       run.add(cells, width);
     }
     at = end + 1;
