@@ -44,15 +44,18 @@ void BodyReader::add(Bytes bytes, StreamSpan span) {
   wire_ += bytes.size();
   append_span(pieces_, span);
   if (cut_ != Cause::decoded || discard_ != Cause::decoded) return;
-  if (stages_.empty()) content(bytes, true);
-  else decode(0, bytes);
+  if (stages_.empty())
+    content(bytes, true);
+  else
+    decode(0, bytes);
 }
 
 void BodyReader::decode(size_t index, Bytes bytes) {
   Stage& stage = stages_[index];
   while (cut_ == Cause::decoded) {
     if (stage.done && !bytes.empty() && decoders_[index] != Decoder::gzip && decoders_[index] != Decoder::zstd) {
-      cut(Cause::malformed, index == 0 ? stage.decompressor->accepted() : 0, "http: bytes behind the end of a content coding");
+      cut(Cause::malformed, index == 0 ? stage.decompressor->accepted() : 0,
+          "http: bytes behind the end of a content coding");
       return;
     }
     stage.allowed = stage.produced + kStep;
@@ -82,11 +85,13 @@ void BodyReader::decode(size_t index, Bytes bytes) {
     }
     if (state == Decompressor::State::bound) {
       // Not our step but the decoder's own refusal (zstd window) makes no progress.
-      if (stage.out.empty() && used == 0) cut(Cause::truncated, 0, "http: content coding needs more memory than the bound");
+      if (stage.out.empty() && used == 0)
+        cut(Cause::truncated, 0, "http: content coding needs more memory than the bound");
       continue;
     }
     if (state == Decompressor::State::done && !bytes.empty()) {
-      cut(Cause::malformed, index == 0 ? stage.decompressor->accepted() : 0, "http: bytes behind the end of a content coding");
+      cut(Cause::malformed, index == 0 ? stage.decompressor->accepted() : 0,
+          "http: bytes behind the end of a content coding");
     }
     return;
   }
@@ -114,7 +119,8 @@ void BodyReader::content(Bytes bytes, bool borrowed) {
   }
   keep_views();
   if (!kept_) kept_.emplace(limits_.body_memory);
-  if (!kept_->append(bytes)) cut(Cause::truncated, stages_.empty() ? wire_ - bytes.size() : 0, "http: cannot write the spill file");
+  if (!kept_->append(bytes))
+    cut(Cause::truncated, stages_.empty() ? wire_ - bytes.size() : 0, "http: cannot write the spill file");
 }
 
 void BodyReader::keep_views() {
@@ -163,8 +169,10 @@ BodyReader::Outcome BodyReader::finish(bool complete) {
     return out;
   }
   out.content = !view_.empty() ? view_ : kept_ ? kept_->view() : Bytes{};
-  if (out.content.empty()) digest_ = kEmptySha256;
-  else digest_ = to_hex(vitrine::sha256(out.content));
+  if (out.content.empty())
+    digest_ = kEmptySha256;
+  else
+    digest_ = to_hex(vitrine::sha256(out.content));
   return out;
 }
 

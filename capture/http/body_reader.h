@@ -34,8 +34,8 @@ class BodyReader {
   void event_emitted() { streamed_ = true; }
 
   struct Outcome {
-    bool streamed = false;      // given as events; no body part
-    Bytes content;              // valid until reset()
+    bool streamed = false;  // given as events; no body part
+    Bytes content;          // valid until reset()
     Cause cause = Cause::decoded;
     const char* issue = nullptr;
     ByteCounts bytes;
@@ -63,16 +63,16 @@ class BodyReader {
 
   HttpLimits limits_;
   std::vector<Decoder> decoders_;
-  std::vector<Stage> stages_;       // outermost coding first
+  std::vector<Stage> stages_;  // outermost coding first
   std::optional<SseParser> events_;
   bool unsupported_ = false, streamed_ = false;
   Cause discard_ = Cause::decoded;
   uint64_t wire_ = 0, content_bytes_ = 0;
   Cause cut_ = Cause::decoded;
   const char* cut_issue_ = nullptr;
-  uint64_t decoded_wire_ = 0;       // when cut: wire bytes that were good
+  uint64_t decoded_wire_ = 0;  // when cut: wire bytes that were good
   std::vector<StreamSpan> pieces_;
-  Bytes view_;                      // the whole content, still in the caller's chunk
+  Bytes view_;  // the whole content, still in the caller's chunk
   std::optional<SpillBuffer> kept_;
   std::optional<Sha256Stream> hash_;
   std::string digest_;

@@ -56,7 +56,8 @@ class BoundedDecompressor : public Decompressor {
       if (step.state == State::malformed) failed_ = true;
       if (step.state != State::more) return step.state;
       // More output may wait inside the decoder as long as it fills the room.
-      if (step.produced < room && (consumed == input.size() || (step.consumed == 0 && step.produced == 0))) return State::more;
+      if (step.produced < room && (consumed == input.size() || (step.consumed == 0 && step.produced == 0)))
+        return State::more;
     }
   }
 
@@ -119,7 +120,8 @@ class ZlibDecompressor final : public BoundedDecompressor {
     step.consumed += tail.consumed;
     step.produced += tail.produced;
     step.state = tail.state;
-    if (tail.state == State::done && kind_ == Decoder::gzip && step.consumed < input.size() && input[step.consumed] == 0x1f) {
+    if (tail.state == State::done && kind_ == Decoder::gzip && step.consumed < input.size() &&
+        input[step.consumed] == 0x1f) {
       step.state = State::more;  // the next run() starts the next member
     }
     return step;
@@ -176,7 +178,8 @@ class BrotliDecompressor final : public BoundedDecompressor {
     size_t available_in = input.size(), available_out = room;
     const uint8_t* next_in = input.data();
     uint8_t* next_out = out;
-    const auto result = BrotliDecoderDecompressStream(decoder_, &available_in, &next_in, &available_out, &next_out, nullptr);
+    const auto result =
+        BrotliDecoderDecompressStream(decoder_, &available_in, &next_in, &available_out, &next_out, nullptr);
     step.consumed = input.size() - available_in;
     step.produced = room - available_out;
     if (result == BROTLI_DECODER_RESULT_ERROR) {
@@ -212,18 +215,22 @@ class BrotliDecompressor final : public BoundedDecompressor {
     uint8_t skipped[4096];
     while (step.produced < room) {
       const uint64_t skip = produced_ - std::min(replayed_, produced_);
-      const size_t space = skip > 0 ? static_cast<size_t>(std::min<uint64_t>(skip, sizeof skipped)) : room - step.produced;
+      const size_t space =
+          skip > 0 ? static_cast<size_t>(std::min<uint64_t>(skip, sizeof skipped)) : room - step.produced;
       const uint8_t* next_in = reinterpret_cast<const uint8_t*>(history_.data()) + accepted_;
       size_t available_in = accepted_ < history_.size() ? 1 : 0, available_out = space;
       uint8_t* next_out = skip > 0 ? skipped : out + step.produced;
-      const auto result = BrotliDecoderDecompressStream(decoder_, &available_in, &next_in, &available_out, &next_out, nullptr);
+      const auto result =
+          BrotliDecoderDecompressStream(decoder_, &available_in, &next_in, &available_out, &next_out, nullptr);
       if (result == BROTLI_DECODER_RESULT_ERROR) {
         step.state = State::malformed;
         return step;
       }
       const size_t got = space - available_out;
-      if (skip > 0) replayed_ += got;
-      else step.produced += got;
+      if (skip > 0)
+        replayed_ += got;
+      else
+        step.produced += got;
       if (available_in == 0 && accepted_ < history_.size()) {
         ++accepted_;
       } else if (got == 0) {
@@ -315,10 +322,14 @@ std::unique_ptr<Decompressor> Decompressor::create(Decoder kind, uint64_t max_ou
   switch (kind) {
     case Decoder::gzip:
     case Decoder::zlib:
-    case Decoder::deflate: return std::make_unique<ZlibDecompressor>(kind, max_output);
-    case Decoder::br: return std::make_unique<BrotliDecompressor>(max_output);
-    case Decoder::zstd: return std::make_unique<ZstdDecompressor>(max_output);
-    default: return nullptr;
+    case Decoder::deflate:
+      return std::make_unique<ZlibDecompressor>(kind, max_output);
+    case Decoder::br:
+      return std::make_unique<BrotliDecompressor>(max_output);
+    case Decoder::zstd:
+      return std::make_unique<ZstdDecompressor>(max_output);
+    default:
+      return nullptr;
   }
 }
 
@@ -328,11 +339,16 @@ bool content_coding(std::string_view token, Decoder& out) {
              return std::tolower(static_cast<unsigned char>(a)) == b;
            });
   };
-  if (is("gzip") || is("x-gzip")) out = Decoder::gzip;
-  else if (is("deflate")) out = Decoder::zlib;
-  else if (is("br")) out = Decoder::br;
-  else if (is("zstd")) out = Decoder::zstd;
-  else return false;
+  if (is("gzip") || is("x-gzip"))
+    out = Decoder::gzip;
+  else if (is("deflate"))
+    out = Decoder::zlib;
+  else if (is("br"))
+    out = Decoder::br;
+  else if (is("zstd"))
+    out = Decoder::zstd;
+  else
+    return false;
   return true;
 }
 

@@ -19,7 +19,8 @@ void assign_content_type(std::string& out, std::string_view value) {
   at += 9;
   const bool quoted = at < out.size() && out[at] == '"';
   const size_t end = std::min(out.find(quoted ? '"' : ';', at + (quoted ? 1 : 0)), out.size());
-  std::copy(value.begin() + static_cast<ptrdiff_t>(at), value.begin() + static_cast<ptrdiff_t>(end), out.begin() + static_cast<ptrdiff_t>(at));
+  std::copy(value.begin() + static_cast<ptrdiff_t>(at), value.begin() + static_cast<ptrdiff_t>(end),
+            out.begin() + static_cast<ptrdiff_t>(at));
 }
 
 bool known_status(std::string_view text, int& out) {
@@ -34,9 +35,12 @@ bool known_status(std::string_view text, int& out) {
 
 CloseReason reason_of(Cause cause) {
   switch (cause) {
-    case Cause::gap: return CloseReason::gap;
-    case Cause::malformed: return CloseReason::malformed;
-    default: return CloseReason::connection_closed;
+    case Cause::gap:
+      return CloseReason::gap;
+    case Cause::malformed:
+      return CloseReason::malformed;
+    default:
+      return CloseReason::connection_closed;
   }
 }
 
@@ -47,9 +51,9 @@ struct ExchangeBuilder::MessageState final : SseParser::Sink, WebSocketParser::S
   ExchangeState* exchange = nullptr;
   Direction direction = Direction::client_to_server;
   bool ended = false;
-  bool body_given = false;    // body part emitted or known to be none
-  bool holes = false;         // bytes are missing
-  bool body_bad = false;      // its content is not whole
+  bool body_given = false;  // body part emitted or known to be none
+  bool holes = false;       // bytes are missing
+  bool body_bad = false;    // its content is not whole
   Cause hole_cause = Cause::gap;
   uint64_t first_packet = 0, last_packet = 0;  // of the body
   Timestamp time;
@@ -84,7 +88,8 @@ struct ExchangeBuilder::ExchangeState {
 
   void reset() {
     Exchange& e = exchange;
-    for (std::string* text : {&e.method, &e.scheme, &e.authority, &e.path, &e.host, &e.referer, &e.origin, &e.initiator, &e.process}) {
+    for (std::string* text :
+         {&e.method, &e.scheme, &e.authority, &e.path, &e.host, &e.referer, &e.origin, &e.initiator, &e.process}) {
       text->clear();
     }
     for (Message& m : e.messages) {
@@ -148,8 +153,10 @@ void ExchangeBuilder::on_http(const HttpEvent& event) {
   x->exchange.last_packet = std::max(x->exchange.last_packet, event.packet);
   switch (event.kind) {
     case HttpEvent::Kind::data:
-      if (event.cause != Cause::decoded) hole(*x, event.direction, event);
-      else data(*x, event);
+      if (event.cause != Cause::decoded)
+        hole(*x, event.direction, event);
+      else
+        data(*x, event);
       return;
     case HttpEvent::Kind::trailers: {
       MessageState& m = x->messages[index(event.direction)];
@@ -169,7 +176,8 @@ void ExchangeBuilder::on_http(const HttpEvent& event) {
       }
       close_if_ended(*x, event.time, event.packet);
       return;
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -195,7 +203,9 @@ ExchangeBuilder::ExchangeState& ExchangeBuilder::open(const HttpEvent& event) {
   e.protocol = event.protocol;
   e.stream = event.protocol == Protocol::http2 ? event.message : 0;
   if (info_.protocol.empty()) {
-    info_.protocol = event.protocol == Protocol::http2 ? "h2" : event.protocol == Protocol::http10 ? "http/1.0" : "http/1.1";
+    info_.protocol = event.protocol == Protocol::http2    ? "h2"
+                     : event.protocol == Protocol::http10 ? "http/1.0"
+                                                          : "http/1.1";
   }
   e.process = info_.process;
   e.opened = event.time;
@@ -214,7 +224,8 @@ void ExchangeBuilder::headers(const HttpEvent& event) {
   if (x == nullptr) {
     x = &open(event);
     if (event.direction == Direction::server_to_client) {
-      promise = std::any_of(event.headers.begin(), event.headers.end(), [](const HeaderField& f) { return f.name == ":method"; });
+      promise = std::any_of(event.headers.begin(), event.headers.end(),
+                            [](const HeaderField& f) { return f.name == ":method"; });
     }
     if (event.direction == Direction::client_to_server || promise) {
       request_head(*x, event);
@@ -262,11 +273,16 @@ void ExchangeBuilder::request_head(ExchangeState& x, const HttpEvent& event) {
   for (const HeaderField& f : event.headers) {
     if (f.name.empty()) continue;
     if (f.name.front() == ':') {
-      if (f.name == ":method") e.method = f.value;
-      else if (f.name == ":path") target = f.value;
-      else if (f.name == ":scheme") scheme = f.value;
-      else if (f.name == ":authority") authority = f.value;
-      else if (f.name == ":protocol") protocol = f.value;
+      if (f.name == ":method")
+        e.method = f.value;
+      else if (f.name == ":path")
+        target = f.value;
+      else if (f.name == ":scheme")
+        scheme = f.value;
+      else if (f.name == ":authority")
+        authority = f.value;
+      else if (f.name == ":protocol")
+        protocol = f.value;
       continue;
     }
     switch (f.name.size()) {
@@ -280,9 +296,11 @@ void ExchangeBuilder::request_head(ExchangeState& x, const HttpEvent& event) {
         if (equals_ignoring_case(f.name, "referer")) e.referer = f.value;
         break;
       case 24:
-        if (equals_ignoring_case(f.name, "sec-websocket-extensions")) offers_websocket = parse_websocket_extensions(f.value).deflate;
+        if (equals_ignoring_case(f.name, "sec-websocket-extensions"))
+          offers_websocket = parse_websocket_extensions(f.value).deflate;
         break;
-      default: break;
+      default:
+        break;
     }
   }
   x.deflate_offered = offers_websocket;
@@ -313,7 +331,8 @@ void ExchangeBuilder::request_head(ExchangeState& x, const HttpEvent& event) {
     x.websocket = true;  // RFC 8441; the response tells the extensions
   } else if (x.tunnel || !protocol.empty()) {
     for (MessageState& m : x.messages) m.body.set_discard(Cause::unsupported);
-    if (event.protocol == Protocol::http2) issue({Cause::unsupported, "http2: CONNECT tunnel is not read", event.packet, 0});
+    if (event.protocol == Protocol::http2)
+      issue({Cause::unsupported, "http2: CONNECT tunnel is not read", event.packet, 0});
   }
 }
 
@@ -336,9 +355,11 @@ void ExchangeBuilder::response_head(ExchangeState& x, const HttpEvent& event) {
 void ExchangeBuilder::start_websocket(ExchangeState& x, const HttpEvent& response) {
   WebSocketExtensions agreed;
   for (const HeaderField& f : response.headers) {
-    if (f.name.size() == 24 && equals_ignoring_case(f.name, "sec-websocket-extensions")) agreed = parse_websocket_extensions(f.value);
+    if (f.name.size() == 24 && equals_ignoring_case(f.name, "sec-websocket-extensions"))
+      agreed = parse_websocket_extensions(f.value);
   }
-  if (!agreed.unknown.empty()) issue({Cause::unsupported, "websocket: unknown extension " + agreed.unknown, response.packet, 0});
+  if (!agreed.unknown.empty())
+    issue({Cause::unsupported, "websocket: unknown extension " + agreed.unknown, response.packet, 0});
   x.websocket = true;
   x.exchange.protocol = Protocol::websocket;
   for (MessageState& m : x.messages) {
@@ -377,10 +398,14 @@ void ExchangeBuilder::message_head(ExchangeState& x, Direction direction, const 
     std::string name(token.substr(0, 64));
     std::transform(name.begin(), name.end(), name.begin(), lower);
     Decoder decoder{};
-    if (content_coding(token, decoder)) decoders.insert(decoders.begin(), decoder);
-    else if (unknown.empty()) unknown = name;
-    if (message.content_codings.size() < 8) message.content_codings.push_back(std::move(name));
-    else unknown = "more than 8 codings";
+    if (content_coding(token, decoder))
+      decoders.insert(decoders.begin(), decoder);
+    else if (unknown.empty())
+      unknown = name;
+    if (message.content_codings.size() < 8)
+      message.content_codings.push_back(std::move(name));
+    else
+      unknown = "more than 8 codings";
   };
   for (const HeaderField& f : event.headers) {
     switch (f.name.size()) {
@@ -393,7 +418,8 @@ void ExchangeBuilder::message_head(ExchangeState& x, Direction direction, const 
       case 17:
         if (equals_ignoring_case(f.name, "transfer-encoding")) transfer = f.value;
         break;
-      default: break;
+      default:
+        break;
     }
   }
   if (event.protocol != Protocol::http2) {
@@ -422,7 +448,8 @@ void ExchangeBuilder::headers_part(ExchangeState& x, const HttpEvent& event, boo
   for (const StreamSpan& span : event.pieces) part.wire_bytes += span.length;
   static constexpr Decoder kHttp1[] = {Decoder::http1_head};
   static constexpr Decoder kHttp2[] = {Decoder::hpack};
-  part.decoders = event.protocol == Protocol::http2 ? std::span<const Decoder>(kHttp2) : std::span<const Decoder>(kHttp1);
+  part.decoders =
+      event.protocol == Protocol::http2 ? std::span<const Decoder>(kHttp2) : std::span<const Decoder>(kHttp1);
   sink_.part(x.exchange, part);
 }
 
@@ -458,8 +485,10 @@ void ExchangeBuilder::hole(ExchangeState& x, Direction direction, const HttpEven
   m.holes = true;
   m.hole_cause = event.cause;
   const uint64_t length = event.pieces.empty() ? 0 : event.pieces.front().length;
-  if (m.websocket) m.websocket->gap(length, event.cause, event.time, event.packet);
-  else m.body.hole(event.cause);
+  if (m.websocket)
+    m.websocket->gap(length, event.cause, event.time, event.packet);
+  else
+    m.body.hole(event.cause);
 }
 
 void ExchangeBuilder::end_chunk() {
@@ -469,7 +498,8 @@ void ExchangeBuilder::end_chunk() {
   views_.clear();
 }
 
-void ExchangeBuilder::body_part(ExchangeState& x, Direction direction, bool complete, Cause cause, Timestamp time, uint64_t packet) {
+void ExchangeBuilder::body_part(ExchangeState& x, Direction direction, bool complete, Cause cause, Timestamp time,
+                                uint64_t packet) {
   MessageState& m = x.messages[index(direction)];
   if (m.body_given) return;
   m.body_given = true;
@@ -485,7 +515,8 @@ void ExchangeBuilder::body_part(ExchangeState& x, Direction direction, bool comp
   if (outcome.cause == Cause::unsupported && m.body.wire_bytes() > 0 && !x.tunnel) {
     for (const std::string& name : message.content_codings) {
       Decoder decoder{};
-      if (!content_coding(name, decoder)) issue({Cause::unsupported, "http: unknown content coding " + name, packet, 0});
+      if (!content_coding(name, decoder))
+        issue({Cause::unsupported, "http: unknown content coding " + name, packet, 0});
     }
   }
   if (outcome.streamed || m.body.wire_bytes() == 0 || x.tunnel) return;
@@ -587,7 +618,8 @@ void ExchangeBuilder::finish(CloseReason reason, Timestamp time, uint64_t packet
   direction_closed(Direction::server_to_client, reason, time, packet);
 }
 
-void ExchangeBuilder::MessageState::on_event(std::string_view data, StreamSpan within, StreamSpan event, bool complete) {
+void ExchangeBuilder::MessageState::on_event(std::string_view data, StreamSpan within, StreamSpan event,
+                                             bool complete) {
   static constexpr Decoder kPlain[] = {Decoder::sse};
   std::vector<Decoder> decoders = body.decoders();
   Part part;

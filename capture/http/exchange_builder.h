@@ -54,8 +54,8 @@ class ExchangeBuilder final : public HttpEventSink {
   void data(ExchangeState& x, const HttpEvent& event);
   void hole(ExchangeState& x, Direction direction, const HttpEvent& event);
   void body_part(ExchangeState& x, Direction direction, bool complete, Cause cause, Timestamp time, uint64_t packet);
-  void end_message(ExchangeState& x, Direction direction, bool complete, Cause cause, CloseReason reason, Timestamp time,
-                   uint64_t packet);
+  void end_message(ExchangeState& x, Direction direction, bool complete, Cause cause, CloseReason reason,
+                   Timestamp time, uint64_t packet);
   void close_if_ended(ExchangeState& x, Timestamp time, uint64_t packet);
   void close(ExchangeState& x, CloseReason reason, Timestamp time, uint64_t packet);
   std::vector<ExchangeState*> in_order();

@@ -7,7 +7,7 @@
 namespace vitrine {
 namespace {
 
-constexpr uint32_t kTableBound = 1u << 20;    // of one dynamic table, whatever SETTINGS say
+constexpr uint32_t kTableBound = 1u << 20;     // of one dynamic table, whatever SETTINGS say
 constexpr uint32_t kLostTableSize = 64 << 10;  // Chromium's; unknown after a late join
 
 // RFC 7541 5.1. Returns false when cut or beyond 2^32.
@@ -73,7 +73,8 @@ bool HpackInflater::feed(Bytes representation, uint32_t offset, uint32_t length,
   if (inflater_ == nullptr) return false;
   nghttp2_nv field{};
   int flags = 0;
-  const ssize_t used = nghttp2_hd_inflate_hd2(inflater_, &field, &flags, representation.data(), representation.size(), 0);
+  const ssize_t used =
+      nghttp2_hd_inflate_hd2(inflater_, &field, &flags, representation.data(), representation.size(), 0);
   if (used != static_cast<ssize_t>(representation.size())) return false;
   if ((flags & NGHTTP2_HD_INFLATE_EMIT) == 0) return true;
   if (out.fields.size() >= max_fields || out.text.size() + field.namelen + field.valuelen > max_text) {
@@ -82,7 +83,8 @@ bool HpackInflater::feed(Bytes representation, uint32_t offset, uint32_t length,
   }
   const std::string_view name =
       known_name ? std::string_view(reinterpret_cast<const char*>(field.name), field.namelen) : kUnresolvedName;
-  places_.push_back({static_cast<uint32_t>(out.text.size()), static_cast<uint32_t>(name.size()), static_cast<uint32_t>(field.valuelen)});
+  places_.push_back({static_cast<uint32_t>(out.text.size()), static_cast<uint32_t>(name.size()),
+                     static_cast<uint32_t>(field.valuelen)});
   out.text.append(name);
   out.text.append(reinterpret_cast<const char*>(field.value), field.valuelen);
   out.fields.push_back({{}, {}, offset, length});
@@ -101,7 +103,7 @@ void HpackInflater::decode(Bytes block, size_t max_fields, size_t max_text, Head
     const uint8_t first = block[at];
     uint64_t index = 0;
     const size_t entries = nghttp2_hd_inflate_get_num_table_entries(inflater_);  // static ones included
-    if (first & 0x80) {  // 6.1 indexed
+    if (first & 0x80) {                                                          // 6.1 indexed
       good = read_integer(block, at, 7, index);
       if (good && index > entries && lost_) {
         out.unresolved_bytes += at - start;
@@ -125,16 +127,16 @@ void HpackInflater::decode(Bytes block, size_t max_fields, size_t max_text, Head
         scratch_.push_back(static_cast<char>(kUnresolvedName.size()));
         scratch_.append(kUnresolvedName);
         scratch_.append(as_text(block.subspan(value_at, at - value_at)));
-        good = feed(as_bytes(scratch_), static_cast<uint32_t>(start), static_cast<uint32_t>(at - start), false, max_fields,
-                    max_text, out);
+        good = feed(as_bytes(scratch_), static_cast<uint32_t>(start), static_cast<uint32_t>(at - start), false,
+                    max_fields, max_text, out);
         out.unresolved_bytes += value_at - start;
         if (!good) at = start;
         continue;
       }
     }
     if (good) {
-      good = feed(block.subspan(start, at - start), static_cast<uint32_t>(start), static_cast<uint32_t>(at - start), true,
-                  max_fields, max_text, out);
+      good = feed(block.subspan(start, at - start), static_cast<uint32_t>(start), static_cast<uint32_t>(at - start),
+                  true, max_fields, max_text, out);
     }
     if (!good) at = start;
   }

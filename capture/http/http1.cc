@@ -59,8 +59,12 @@ size_t Http1Framer::on_chunk(const StreamChunk& chunk) {
     case StreamChunk::Kind::data:
       run(s, in);
       return chunk.bytes.size() - in.bytes.size();
-    case StreamChunk::Kind::gap: gap(s, chunk); return 0;
-    case StreamChunk::Kind::close: close(s, chunk.close, in); return 0;
+    case StreamChunk::Kind::gap:
+      gap(s, chunk);
+      return 0;
+    case StreamChunk::Kind::close:
+      close(s, chunk.close, in);
+      return 0;
   }
   return 0;
 }
@@ -68,16 +72,26 @@ size_t Http1Framer::on_chunk(const StreamChunk& chunk) {
 void Http1Framer::run(Side& s, Input& in) {
   while (!in.bytes.empty() && !switched_) {
     switch (s.state) {
-      case State::start: read_start(s, in); break;
-      case State::resync: read_resync(s, in); break;
+      case State::start:
+        read_start(s, in);
+        break;
+      case State::resync:
+        read_resync(s, in);
+        break;
       case State::length:
       case State::chunk_data:
       case State::until_close:
       case State::raw:
-      case State::tunnel: read_body(s, in); break;
+      case State::tunnel:
+        read_body(s, in);
+        break;
       case State::chunk_size:
-      case State::chunk_end: read_line_state(s, in); break;
-      case State::trailers: read_trailers(s, in); break;
+      case State::chunk_end:
+        read_line_state(s, in);
+        break;
+      case State::trailers:
+        read_trailers(s, in);
+        break;
       case State::closed:
         sink_.on_bytes(s.direction, 0, Cause::malformed, in.bytes.size());
         in.bytes = {};
@@ -184,8 +198,10 @@ const std::string& Http1Framer::retire(std::string bytes) {
 
 void Http1Framer::skip(Side& s, uint64_t bytes) {
   if (bytes == 0) return;
-  if (confirmed_) sink_.on_bytes(s.direction, 0, s.skip_cause, bytes);
-  else s.unconfirmed += bytes;
+  if (confirmed_)
+    sink_.on_bytes(s.direction, 0, s.skip_cause, bytes);
+  else
+    s.unconfirmed += bytes;
 }
 
 void Http1Framer::confirm(Protocol protocol) {
@@ -256,7 +272,8 @@ bool Http1Framer::head(Side& s, std::string_view text, uint64_t offset, const In
   s.protocol = start.protocol;
   fields_.clear();
   const auto pseudo = [&](std::string_view name, std::string_view value) {
-    fields_.push_back({name, value, static_cast<uint32_t>(value.data() - text.data()), static_cast<uint32_t>(value.size())});
+    fields_.push_back(
+        {name, value, static_cast<uint32_t>(value.data() - text.data()), static_cast<uint32_t>(value.size())});
   };
   if (is_request) {
     pseudo(":method", start.method);
@@ -331,7 +348,8 @@ void Http1Framer::request(Side& s, const StartLine& start, std::string_view text
   if (!f.settings.empty()) http2_settings_ = f.settings;
   if (pending_.size() == kPendingBound) {
     issue(Cause::truncated, "http1: more pipelined requests than the bound", in.packet);
-    emit(HttpEvent::Kind::end, side(Direction::server_to_client), pending_.front().message, {}, in, in.packet, Cause::truncated);
+    emit(HttpEvent::Kind::end, side(Direction::server_to_client), pending_.front().message, {}, in, in.packet,
+         Cause::truncated);
     pending_.pop_front();
   }
   pending_.push_back(std::move(pending));
@@ -467,8 +485,10 @@ void Http1Framer::read_body(Side& s, Input& in) {
   if (!counted) return;
   s.remaining -= take;
   if (s.remaining > 0) return;
-  if (s.state == State::length) end_message(s, Cause::decoded, in);
-  else s.state = State::chunk_end;
+  if (s.state == State::length)
+    end_message(s, Cause::decoded, in);
+  else
+    s.state = State::chunk_end;
 }
 
 // Chunk-size lines and the line end behind chunk data (RFC 9112 7.1).
@@ -592,8 +612,12 @@ void Http1Framer::gap(Side& s, const StreamChunk& chunk) {
       if (s.state == State::start) lose(s, cause);
       return;
     case State::until_close:
-    case State::raw: hole(length); return;
-    case State::tunnel: sink_.on_bytes(s.direction, s.message, cause, length); return;
+    case State::raw:
+      hole(length);
+      return;
+    case State::tunnel:
+      sink_.on_bytes(s.direction, s.message, cause, length);
+      return;
     case State::start:
     case State::resync:
       if (!s.buffer.empty() && s.state == State::start) issue(cause, "http1: head cut by a gap", chunk.packet);
@@ -603,7 +627,9 @@ void Http1Framer::gap(Side& s, const StreamChunk& chunk) {
       sink_.on_bytes(s.direction, 0, cause, length);
       lose(s, cause);
       return;
-    case State::closed: sink_.on_bytes(s.direction, 0, cause, length); return;
+    case State::closed:
+      sink_.on_bytes(s.direction, 0, cause, length);
+      return;
   }
 }
 
@@ -617,18 +643,25 @@ void Http1Framer::close(Side& s, StreamChunk::Close how, const Input& in) {
         sink_.on_bytes(s.direction, 0, Cause::truncated, s.buffer.size());
       }
       break;
-    case State::resync: skip(s, s.buffer.size()); break;
+    case State::resync:
+      skip(s, s.buffer.size());
+      break;
     case State::chunk_size:
     case State::chunk_end:
     case State::trailers:
       if (!s.buffer.empty()) sink_.on_bytes(s.direction, s.message, Cause::truncated, s.buffer.size());
       [[fallthrough]];
     case State::length:
-    case State::chunk_data: end_message(s, Cause::truncated, in); break;
+    case State::chunk_data:
+      end_message(s, Cause::truncated, in);
+      break;
     case State::until_close:
     case State::raw:
-    case State::tunnel: end_message(s, fin ? Cause::decoded : Cause::truncated, in); break;
-    case State::closed: break;
+    case State::tunnel:
+      end_message(s, fin ? Cause::decoded : Cause::truncated, in);
+      break;
+    case State::closed:
+      break;
   }
   s.buffer.clear();
   s.state = State::closed;

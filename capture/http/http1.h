@@ -29,7 +29,7 @@ class Http1Framer {
   // Upgrade inside this chunk (switched()).
   size_t on_chunk(const StreamChunk& chunk);
 
-  bool switched() const { return switched_; }         // h2c: the framer is finished
+  bool switched() const { return switched_; }  // h2c: the framer is finished
   uint64_t switched_message() const { return h2c_message_; }
   const std::string& http2_settings() const { return http2_settings_; }  // header value, base64url
   // Bytes of `direction` not used before the switch, and their stream offset.
@@ -42,20 +42,32 @@ class Http1Framer {
   void finish(Timestamp time, uint64_t packet);
 
  private:
-  enum class State : uint8_t { start, resync, length, chunk_size, chunk_data, chunk_end, trailers, until_close, raw, tunnel, closed };
+  enum class State : uint8_t {
+    start,
+    resync,
+    length,
+    chunk_size,
+    chunk_data,
+    chunk_end,
+    trailers,
+    until_close,
+    raw,
+    tunnel,
+    closed
+  };
   struct Side {
     Direction direction;
     State state = State::start;
-    Cause skip_cause = Cause::gap;   // resync: why bytes are skipped
-    std::string buffer;              // an incomplete head or line; bounded by header_bytes
-    uint64_t buffer_offset = 0;      // its place in the stream
+    Cause skip_cause = Cause::gap;  // resync: why bytes are skipped
+    std::string buffer;             // an incomplete head or line; bounded by header_bytes
+    uint64_t buffer_offset = 0;     // its place in the stream
     uint64_t buffer_packet = 0;
-    size_t scanned = 0;              // of buffer: start of the first line not seen whole
-    uint64_t remaining = 0;          // of the body or chunk
+    size_t scanned = 0;      // of buffer: start of the first line not seen whole
+    uint64_t remaining = 0;  // of the body or chunk
     uint64_t message = 0;
     Protocol protocol = Protocol::http11;
-    uint64_t unconfirmed = 0;        // skipped before any start line was seen
-    bool lost = false;               // messages may have been missed since the last head
+    uint64_t unconfirmed = 0;  // skipped before any start line was seen
+    bool lost = false;         // messages may have been missed since the last head
   };
   struct Pending {
     uint64_t message;
@@ -87,8 +99,8 @@ class Http1Framer {
   Framing framing(Direction direction, const Input& in);
   FieldLines fields(std::string_view text, size_t from, const Input& in);
   void head_bytes(Side& side, uint64_t message, size_t size, const FieldLines& lines);
-  void emit(HttpEvent::Kind kind, const Side& side, uint64_t message, StreamSpan span, const Input& in, uint64_t first_packet,
-            Cause cause = Cause::decoded);
+  void emit(HttpEvent::Kind kind, const Side& side, uint64_t message, StreamSpan span, const Input& in,
+            uint64_t first_packet, Cause cause = Cause::decoded);
   void end_message(Side& side, Cause cause, const Input& in);
   void switch_raw(uint64_t message, State state);
   void lose(Side& side, Cause cause);
@@ -102,17 +114,17 @@ class Http1Framer {
   HttpEventSink& sink_;
   HttpLimits limits_;
   Side sides_[2];
-  Input now_{};                      // of the chunk being read: time and packet
-  std::deque<Pending> pending_;      // requests whose final response has not begun
+  Input now_{};                  // of the chunk being read: time and packet
+  std::deque<Pending> pending_;  // requests whose final response has not begun
   uint64_t messages_ = 0;
-  uint64_t orphan_ = 0;              // response without a request, opened by a 1xx
-  uint64_t raw_message_ = 0;         // the client side goes raw when its request ends
+  uint64_t orphan_ = 0;       // response without a request, opened by a 1xx
+  uint64_t raw_message_ = 0;  // the client side goes raw when its request ends
   State raw_state_ = State::raw;
   bool pipelined_ = false, confirmed_ = false, joined_ = false, switched_ = false;
   uint64_t h2c_message_ = 0;
   std::string http2_settings_;
   Protocol seen_protocol_ = Protocol::unknown;
-  std::vector<HeaderField> fields_;  // scratch
+  std::vector<HeaderField> fields_;                    // scratch
   std::vector<std::unique_ptr<std::string>> retired_;  // read again in this chunk; events may view them
 };
 

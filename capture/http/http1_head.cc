@@ -93,7 +93,8 @@ bool parse_start_line(std::string_view line, bool request, StartLine& out) {
     out.status = (line[at] - '0') * 100 + (line[at + 1] - '0') * 10 + (line[at + 2] - '0');
     return out.status >= 100;
   }
-  if (line.size() < 12 || !version(line.substr(line.size() - 8), out.protocol) || line[line.size() - 9] != ' ') return false;
+  if (line.size() < 12 || !version(line.substr(line.size() - 8), out.protocol) || line[line.size() - 9] != ' ')
+    return false;
   const std::string_view front = trim_end(line.substr(0, line.size() - 9));
   size_t space = 0;
   while (space < front.size() && token_char(front[space])) ++space;
@@ -120,7 +121,8 @@ bool plausible_start(std::string_view prefix, bool request) {
 size_t find_start(std::string_view line, bool request) {
   StartLine start;
   if (!request) {
-    for (size_t at = line.rfind("HTTP/1."); at != std::string_view::npos; at = at ? line.rfind("HTTP/1.", at - 1) : line.npos) {
+    for (size_t at = line.rfind("HTTP/1."); at != std::string_view::npos;
+         at = at ? line.rfind("HTTP/1.", at - 1) : line.npos) {
       if (parse_start_line(line.substr(at), false, start)) return at;
     }
     return std::string_view::npos;

@@ -37,11 +37,11 @@ bool plausible_start(std::string_view prefix, bool request);
 size_t find_start(std::string_view line, bool request);
 
 struct FieldLines {
-  size_t dropped = 0;           // fields beyond the bound
+  size_t dropped = 0;  // fields beyond the bound
   size_t dropped_bytes = 0;
-  size_t malformed = 0;         // lines that are no field line
+  size_t malformed = 0;  // lines that are no field line
   size_t malformed_bytes = 0;
-  bool folded = false;          // obs-fold was met (RFC 9112 5.2)
+  bool folded = false;  // obs-fold was met (RFC 9112 5.2)
   bool space_before_colon = false;
 };
 

@@ -14,13 +14,17 @@ constexpr uint32_t kResyncStream = 1 << 24;
 bool telling(const FrameHeader& h) {
   if (h.stream >= kResyncStream) return false;
   switch (h.type) {
-    case kHeaders: return h.stream % 2 == 1 && (h.flags & kEndHeaders) != 0;
-    case kSettings: return h.length <= 120 && (h.length > 0 || (h.flags & kAck) != 0);
+    case kHeaders:
+      return h.stream % 2 == 1 && (h.flags & kEndHeaders) != 0;
+    case kSettings:
+      return h.length <= 120 && (h.length > 0 || (h.flags & kAck) != 0);
     case kPing:
     case kGoaway:
     case kRstStream:
-    case kWindowUpdate: return true;
-    default: return false;
+    case kWindowUpdate:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -34,8 +38,8 @@ bool buffered_type(uint8_t type) {
 }
 
 bool ignored_type(uint8_t type) {  // known, without meaning for what was said
-  return type == kPriority || type == kPing || type == kGoaway || type == kWindowUpdate || type == kAltSvc || type == kOrigin ||
-         type == kPriorityUpdate;
+  return type == kPriority || type == kPing || type == kGoaway || type == kWindowUpdate || type == kAltSvc ||
+         type == kOrigin || type == kPriorityUpdate;
 }
 
 }  // namespace
@@ -68,21 +72,39 @@ void Http2Framer::on_chunk(const StreamChunk& chunk) {
   Input in{chunk.bytes, chunk.offset, chunk.time, chunk.packet};
   retired_.clear();
   switch (chunk.kind) {
-    case StreamChunk::Kind::data: run(s, in); break;
-    case StreamChunk::Kind::gap: gap(s, chunk); break;
-    case StreamChunk::Kind::close: close(s, in); break;
+    case StreamChunk::Kind::data:
+      run(s, in);
+      break;
+    case StreamChunk::Kind::gap:
+      gap(s, chunk);
+      break;
+    case StreamChunk::Kind::close:
+      close(s, in);
+      break;
   }
 }
 
 void Http2Framer::run(Side& s, Input& in) {
   while (!in.bytes.empty()) {
     switch (s.state) {
-      case State::preface: read_preface(s, in); break;
-      case State::frame_header: read_frame_header(s, in); break;
-      case State::data: read_data(s, in); break;
-      case State::buffered: read_buffered(s, in); break;
-      case State::skipped: read_skipped(s, in); break;
-      case State::resync: read_resync(s, in); break;
+      case State::preface:
+        read_preface(s, in);
+        break;
+      case State::frame_header:
+        read_frame_header(s, in);
+        break;
+      case State::data:
+        read_data(s, in);
+        break;
+      case State::buffered:
+        read_buffered(s, in);
+        break;
+      case State::skipped:
+        read_skipped(s, in);
+        break;
+      case State::resync:
+        read_resync(s, in);
+        break;
       case State::closed:
         sink_.on_bytes(s.direction, 0, Cause::malformed, in.bytes.size());
         in.bytes = {};
@@ -92,7 +114,8 @@ void Http2Framer::run(Side& s, Input& in) {
 }
 
 void Http2Framer::read_preface(Side& s, Input& in) {
-  while (!in.bytes.empty() && s.buffer.size() < kHttp2Preface.size() && in.bytes[0] == static_cast<uint8_t>(kHttp2Preface[s.buffer.size()])) {
+  while (!in.bytes.empty() && s.buffer.size() < kHttp2Preface.size() &&
+         in.bytes[0] == static_cast<uint8_t>(kHttp2Preface[s.buffer.size()])) {
     s.buffer.push_back(static_cast<char>(in.bytes[0]));
     advance(in.bytes, in.offset, 1);
   }
@@ -156,19 +179,23 @@ void Http2Framer::begin_frame(Side& s, const FrameHeader& frame, const Input& in
     const bool followed = found != streams_.end() && !found->second.ended[static_cast<size_t>(s.direction)];
     if (!followed) {
       s.skip_cause = uncertain_ ? Cause::gap : Cause::truncated;
-      issue(s.skip_cause, uncertain_ ? "http2: data on a stream whose head was not seen" : "http2: data on a stream that is closed",
+      issue(s.skip_cause,
+            uncertain_ ? "http2: data on a stream whose head was not seen" : "http2: data on a stream that is closed",
             in.packet);
     }
     sink_.on_bytes(s.direction, followed ? frame.stream : 0, Cause::decoded, kFrameHeader);
     s.state = followed ? State::data : State::skipped;
     s.pad_length_due = followed && (frame.flags & kPadded) != 0;
     if (s.remaining == 0) {
-      if (followed) end_data(s, in);
-      else s.state = State::frame_header;
+      if (followed)
+        end_data(s, in);
+      else
+        s.state = State::frame_header;
     }
     return;
   }
-  if (!buffered_type(frame.type) || !frame_size_allowed(frame) || frame.length > std::max(limits_.header_bytes, kControlBound)) {
+  if (!buffered_type(frame.type) || !frame_size_allowed(frame) ||
+      frame.length > std::max(limits_.header_bytes, kControlBound)) {
     if (!frame_size_allowed(frame)) {
       s.skip_cause = Cause::malformed;
       issue(Cause::malformed, "http2: frame size not allowed for its type", in.packet);
@@ -293,7 +320,9 @@ void Http2Framer::payload(Side& s, Bytes bytes, uint64_t offset, const Input& in
       emit(HttpEvent::Kind::reset, s, stream, {}, in, in.packet);
       return;
     }
-    default: header_frame(s, bytes, offset, in); return;
+    default:
+      header_frame(s, bytes, offset, in);
+      return;
   }
 }
 
@@ -303,7 +332,7 @@ void Http2Framer::settings(Side& s, Bytes bytes) {
   while (reader.remaining() >= 6) {
     const uint16_t id = reader.u16();
     const uint32_t value = reader.u32();
-    if (id == 1) other.hpack.allow_table_size(value);                                       // SETTINGS_HEADER_TABLE_SIZE
+    if (id == 1) other.hpack.allow_table_size(value);                                      // SETTINGS_HEADER_TABLE_SIZE
     if (id == 5) other.max_frame = std::max(other.max_frame, std::min(value, 0xffffffu));  // SETTINGS_MAX_FRAME_SIZE
   }
 }
@@ -315,8 +344,10 @@ void Http2Framer::header_frame(Side& s, Bytes bytes, uint64_t offset, const Inpu
     good = good && s.block_open;
   } else {
     if (s.frame.flags & kPadded) {
-      if (bytes.empty()) good = false;
-      else back = bytes[0];
+      if (bytes.empty())
+        good = false;
+      else
+        back = bytes[0];
       front = 1;
     }
     if (s.frame.type == kHeaders && (s.frame.flags & kPriorityFlag)) front += 5;
@@ -418,7 +449,8 @@ void Http2Framer::finish_block(Side& s, Bytes block, const Input& in) {
   if (head_.unresolved_bytes > 0) issue(Cause::gap, "http2: header block not decodable: HPACK state lost", in.packet);
   if (head_.malformed_bytes > 0) {
     issue(was_lost ? Cause::gap : Cause::malformed,
-          was_lost ? "http2: header block not decodable: HPACK state lost" : "http2: header block is not HPACK", in.packet);
+          was_lost ? "http2: header block not decodable: HPACK state lost" : "http2: header block is not HPACK",
+          in.packet);
   }
   if (head_.dropped_bytes > 0) issue(Cause::truncated, "http: more header fields than the bound", in.packet);
   const uint32_t id = s.block_push ? s.block_promised : s.block_stream;
@@ -439,10 +471,14 @@ void Http2Framer::finish_block(Side& s, Bytes block, const Input& in) {
     if (stream->head[d]) {
       kind = HttpEvent::Kind::trailers;
     } else {
-      const auto status = std::find_if(head_.fields.begin(), head_.fields.end(), [](const HeaderField& f) { return f.name == ":status"; });
-      const bool informational = status != head_.fields.end() && status->value.size() == 3 && status->value[0] == '1' && d == 1;
-      if (informational && !s.block_end_stream) kind = HttpEvent::Kind::informational;
-      else stream->head[d] = true;
+      const auto status = std::find_if(head_.fields.begin(), head_.fields.end(),
+                                       [](const HeaderField& f) { return f.name == ":status"; });
+      const bool informational =
+          status != head_.fields.end() && status->value.size() == 3 && status->value[0] == '1' && d == 1;
+      if (informational && !s.block_end_stream)
+        kind = HttpEvent::Kind::informational;
+      else
+        stream->head[d] = true;
     }
   }
   if (stream != nullptr) emit(kind, s, id, s.block_pieces, in, s.block_packet);
@@ -459,8 +495,8 @@ void Http2Framer::finish_block(Side& s, Bytes block, const Input& in) {
   s.block_pieces.clear();
 }
 
-void Http2Framer::emit(HttpEvent::Kind kind, const Side& s, uint64_t message, std::span<const StreamSpan> pieces, const Input& in,
-                       uint64_t first_packet, Cause cause) {
+void Http2Framer::emit(HttpEvent::Kind kind, const Side& s, uint64_t message, std::span<const StreamSpan> pieces,
+                       const Input& in, uint64_t first_packet, Cause cause) {
   HttpEvent event;
   event.kind = kind;
   event.direction = s.direction;
@@ -548,7 +584,8 @@ void Http2Framer::gap(Side& s, const StreamChunk& chunk) {
   const Cause cause = chunk.gap_is_snaplen ? Cause::truncated : Cause::gap;
   Input in{{}, chunk.offset, chunk.time, chunk.packet};
   const uint64_t length = chunk.gap_length;
-  const bool inside = (s.state == State::data || s.state == State::skipped || s.state == State::buffered) && length <= s.remaining;
+  const bool inside =
+      (s.state == State::data || s.state == State::skipped || s.state == State::buffered) && length <= s.remaining;
   if (s.state == State::closed) {
     sink_.on_bytes(s.direction, 0, cause, length);
     return;

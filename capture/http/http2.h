@@ -37,13 +37,13 @@ class Http2Framer {
     Direction direction;
     State state = State::frame_header;
     HpackInflater hpack;
-    uint32_t max_frame = 16384;     // SETTINGS_MAX_FRAME_SIZE of the receiver
-    std::string buffer;             // partial preface, frame header or payload; resync window
+    uint32_t max_frame = 16384;  // SETTINGS_MAX_FRAME_SIZE of the receiver
+    std::string buffer;          // partial preface, frame header or payload; resync window
     FrameHeader frame;
-    uint64_t frame_offset = 0;      // of the frame header
+    uint64_t frame_offset = 0;  // of the frame header
     uint64_t frame_packet = 0;
-    uint32_t remaining = 0;         // payload bytes not yet read
-    uint32_t padding = 0;           // of them at the end
+    uint32_t remaining = 0;  // payload bytes not yet read
+    uint32_t padding = 0;    // of them at the end
     bool pad_length_due = false;
     Cause skip_cause = Cause::decoded;
     uint64_t skip_message = 0;
@@ -96,10 +96,10 @@ class Http2Framer {
   HttpEventSink& sink_;
   HttpLimits limits_;
   Side sides_[2];
-  std::unordered_map<uint32_t, Stream> streams_;  // open, followed
-  uint32_t highest_client_ = 0;                   // largest stream id the client opened
-  bool uncertain_ = false;                        // joined late or lost framing at least once
-  HeaderBlock head_;                              // scratch
+  std::unordered_map<uint32_t, Stream> streams_;       // open, followed
+  uint32_t highest_client_ = 0;                        // largest stream id the client opened
+  bool uncertain_ = false;                             // joined late or lost framing at least once
+  HeaderBlock head_;                                   // scratch
   std::vector<std::unique_ptr<std::string>> retired_;  // read again in this chunk; events may view them
 };
 

@@ -13,8 +13,8 @@ namespace {
 
 enum class Verdict : uint8_t { wait, http1, http2, neither };
 
-constexpr size_t kFirstLine = 8 << 10;  // without its end by then, a plausible request line is believed
-constexpr size_t kHeldBound = 64 << 10; // bytes held back while the protocol is open
+constexpr size_t kFirstLine = 8 << 10;   // without its end by then, a plausible request line is believed
+constexpr size_t kHeldBound = 64 << 10;  // bytes held back while the protocol is open
 
 // What the first bytes of one direction say. `any_frame`: an HTTP/2 stream may
 // begin in its middle.
@@ -50,12 +50,18 @@ std::string decode_base64url(std::string_view text) {
   int count = 0;
   for (char c : text.substr(0, 4096)) {
     uint32_t value = 0;
-    if (c >= 'A' && c <= 'Z') value = static_cast<uint32_t>(c - 'A');
-    else if (c >= 'a' && c <= 'z') value = static_cast<uint32_t>(c - 'a' + 26);
-    else if (c >= '0' && c <= '9') value = static_cast<uint32_t>(c - '0' + 52);
-    else if (c == '-' || c == '+') value = 62;
-    else if (c == '_' || c == '/') value = 63;
-    else break;
+    if (c >= 'A' && c <= 'Z')
+      value = static_cast<uint32_t>(c - 'A');
+    else if (c >= 'a' && c <= 'z')
+      value = static_cast<uint32_t>(c - 'a' + 26);
+    else if (c >= '0' && c <= '9')
+      value = static_cast<uint32_t>(c - '0' + 52);
+    else if (c == '-' || c == '+')
+      value = 62;
+    else if (c == '_' || c == '/')
+      value = 63;
+    else
+      break;
     bits = bits << 6 | value;
     if ((count += 6) >= 8) out.push_back(static_cast<char>(bits >> (count -= 8) & 0xff));
   }
@@ -64,9 +70,12 @@ std::string decode_base64url(std::string_view text) {
 
 CloseReason reason_of(StreamChunk::Close close) {
   switch (close) {
-    case StreamChunk::Close::fin: return CloseReason::connection_closed;
-    case StreamChunk::Close::reset: return CloseReason::reset;
-    default: return CloseReason::end_of_capture;
+    case StreamChunk::Close::fin:
+      return CloseReason::connection_closed;
+    case StreamChunk::Close::reset:
+      return CloseReason::reset;
+    default:
+      return CloseReason::end_of_capture;
   }
 }
 
@@ -142,14 +151,17 @@ struct HttpConnection::State {
     // it finds one the protocol stays unknown.
     if (neither && joined) return become(Mode::http1);
     if (neither) return become(Mode::unknown);
-    const auto closes = std::count_if(held.begin(), held.end(), [](const Held& x) { return x.chunk.kind == StreamChunk::Kind::close; });
+    const auto closes =
+        std::count_if(held.begin(), held.end(), [](const Held& x) { return x.chunk.kind == StreamChunk::Kind::close; });
     if (closes >= 2) return become(Mode::http1);  // all that came could have been a start line
     if (total >= kHeldBound || held.size() > kHeldBound / 4) return become(joined ? Mode::http1 : Mode::unknown);
   }
 
   void dispatch(const StreamChunk& chunk) {
     switch (mode) {
-      case Mode::undecided: decide(chunk); return;
+      case Mode::undecided:
+        decide(chunk);
+        return;
       case Mode::unknown:
         if (chunk.kind == StreamChunk::Kind::data) {
           builder.on_bytes(chunk.direction, 0, Cause::unsupported, chunk.bytes.size());
@@ -163,7 +175,9 @@ struct HttpConnection::State {
         if (http1->switched()) switch_to_http2(chunk, used);
         break;
       }
-      case Mode::http2: http2->on_chunk(chunk); break;
+      case Mode::http2:
+        http2->on_chunk(chunk);
+        break;
     }
     if (chunk.kind == StreamChunk::Kind::close) {
       closed[static_cast<size_t>(chunk.direction)] = true;

@@ -12,13 +12,13 @@
 namespace vitrine {
 
 struct HttpLimits {
-  uint64_t body_bytes = 256ull << 20;      // content per message after decoding; more is cut (truncated)
-  uint64_t body_memory = 4ull << 20;       // beyond: spilled to an unlinked file
-  uint32_t expansion = 1100;               // content bytes per wire byte (deflate's own maximum is 1032) …
-  uint64_t expansion_floor = 1ull << 20;   // … not applied below this many content bytes
-  uint32_t header_bytes = 1u << 20;        // one head
-  uint32_t headers = 2000;                 // fields kept of one head; the rest is counted
-  uint32_t streams = 10000;                // concurrently open HTTP/2 streams followed
+  uint64_t body_bytes = 256ull << 20;     // content per message after decoding; more is cut (truncated)
+  uint64_t body_memory = 4ull << 20;      // beyond: spilled to an unlinked file
+  uint32_t expansion = 1100;              // content bytes per wire byte (deflate's own maximum is 1032) …
+  uint64_t expansion_floor = 1ull << 20;  // … not applied below this many content bytes
+  uint32_t header_bytes = 1u << 20;       // one head
+  uint32_t headers = 2000;                // fields kept of one head; the rest is counted
+  uint32_t streams = 10000;               // concurrently open HTTP/2 streams followed
 };
 
 class HttpConnection : public StreamSink {

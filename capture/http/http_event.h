@@ -15,18 +15,18 @@ struct HttpEvent {
     informational,  // 1xx head other than 101
     data,           // body bytes after transfer framing
     trailers,
-    end,            // message ended; `cause` says whether it was cut
-    reset,          // RST_STREAM, connection reset
+    end,    // message ended; `cause` says whether it was cut
+    reset,  // RST_STREAM, connection reset
   };
   Kind kind = Kind::headers;
   Direction direction = Direction::client_to_server;
-  uint64_t message = 0;      // HTTP/1: 1-based ordinal of the request; HTTP/2: stream id
+  uint64_t message = 0;  // HTTP/1: 1-based ordinal of the request; HTTP/2: stream id
   Protocol protocol = Protocol::http11;
   std::span<const HeaderField> headers;
   std::span<const StreamSpan> pieces;  // where these bytes lie in the plaintext stream
-  Bytes data;                // valid until the end of the on_chunk call that caused the event
-  Cause cause = Cause::decoded;  // data: not `decoded` = a hole; `pieces` says where (length 0: unknown).
-                                 // A hole on message 0 concerns every open message of the direction.
+  Bytes data;                          // valid until the end of the on_chunk call that caused the event
+  Cause cause = Cause::decoded;        // data: not `decoded` = a hole; `pieces` says where (length 0: unknown).
+                                       // A hole on message 0 concerns every open message of the direction.
   Timestamp time;
   uint64_t packet = 0;        // that completed the event
   uint64_t first_packet = 0;  // that began it

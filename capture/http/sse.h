@@ -32,8 +32,8 @@ class SseParser {
   void dispatch(uint64_t end, bool complete);
 
   Sink& sink_;
-  std::string partial_;      // a line without its end yet
-  uint64_t position_ = 0;    // body offset of the next byte to read
+  std::string partial_;    // a line without its end yet
+  uint64_t position_ = 0;  // body offset of the next byte to read
   uint64_t line_start_ = 0;
   uint64_t event_start_ = 0;
   bool after_cr_ = false, first_line_ = true, overlong_ = false;

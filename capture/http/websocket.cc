@@ -55,7 +55,8 @@ WebSocketExtensions parse_websocket_extensions(std::string_view header) {
   return out;
 }
 
-WebSocketParser::WebSocketParser(Sink& sink, bool deflate, bool takeover) : sink_(sink), deflate_(deflate), takeover_(takeover) {}
+WebSocketParser::WebSocketParser(Sink& sink, bool deflate, bool takeover)
+    : sink_(sink), deflate_(deflate), takeover_(takeover) {}
 
 void WebSocketParser::feed(Bytes bytes, uint64_t offset, Timestamp time, uint64_t packet) {
   while (!bytes.empty()) {
@@ -114,12 +115,18 @@ void WebSocketParser::begin_frame(uint64_t packet) {
   const bool known = opcode <= kBinary || (opcode >= kClose && opcode <= kPong);
   const bool compressed = rsv == 0x40 && deflate_ && (opcode == kText || opcode == kBinary);
   const char* wrong = nullptr;
-  if (!known) wrong = "websocket: reserved opcode";
-  else if (rsv != 0 && !compressed) wrong = "websocket: reserved bit without an extension";
-  else if (length >> 63) wrong = "websocket: frame length beyond 2^63";
-  else if (control_ && (!fin_ || length > 125)) wrong = "websocket: fragmented or long control frame";
-  else if (opcode == kContinuationFrame && !open_) wrong = "websocket: continuation without a message";
-  else if ((opcode == kText || opcode == kBinary) && open_) wrong = "websocket: message inside a message";
+  if (!known)
+    wrong = "websocket: reserved opcode";
+  else if (rsv != 0 && !compressed)
+    wrong = "websocket: reserved bit without an extension";
+  else if (length >> 63)
+    wrong = "websocket: frame length beyond 2^63";
+  else if (control_ && (!fin_ || length > 125))
+    wrong = "websocket: fragmented or long control frame";
+  else if (opcode == kContinuationFrame && !open_)
+    wrong = "websocket: continuation without a message";
+  else if ((opcode == kText || opcode == kBinary) && open_)
+    wrong = "websocket: message inside a message";
   if (wrong != nullptr) {
     sink_.on_websocket_bytes(Cause::malformed, size);
     die(Cause::malformed, wrong, packet);
@@ -156,15 +163,18 @@ void WebSocketParser::payload(Bytes bytes, uint64_t offset) {
   wire_bytes_ += bytes.size();
   append_span(pieces_, {offset, bytes.size()});
   if (cut_ != Cause::decoded) return;
-  if (!masked_ && fin_ && !compressed_ && content_.empty() && bytes.size() == frame_size_ && bytes.size() <= kMessageBound) {
+  if (!masked_ && fin_ && !compressed_ && content_.empty() && bytes.size() == frame_size_ &&
+      bytes.size() <= kMessageBound) {
     whole_ = bytes;  // delivered before the caller's bytes go
     return;
   }
   const size_t room = static_cast<size_t>(kMessageBound) - content_.size();
   if (bytes.size() > room) cut_ = Cause::truncated;
   const Bytes kept = bytes.first(std::min(room, bytes.size()));
-  if (masked_) unmask(mask_, mask_at_, kept, content_);
-  else content_.append(as_text(kept));
+  if (masked_)
+    unmask(mask_, mask_at_, kept, content_);
+  else
+    content_.append(as_text(kept));
   mask_at_ = (mask_at_ + bytes.size()) & 3;
 }
 

@@ -23,8 +23,8 @@ struct WebSocketMessage {
   Bytes content;
   bool text = false, compressed = false, complete = true;
   Cause cause = Cause::decoded;
-  uint64_t wire_bytes = 0;              // of its frames, headers included
-  std::span<const StreamSpan> pieces;   // its frames, headers included
+  uint64_t wire_bytes = 0;             // of its frames, headers included
+  std::span<const StreamSpan> pieces;  // its frames, headers included
   Timestamp time;
   uint64_t first_packet = 0, packet = 0;
 };
@@ -74,7 +74,7 @@ class WebSocketParser {
   bool open_ = false, text_ = false, compressed_ = false;
   Cause cut_ = Cause::decoded;
   std::string content_;
-  Bytes whole_;                 // an unmasked message that lies in one chunk
+  Bytes whole_;  // an unmasked message that lies in one chunk
   uint64_t wire_bytes_ = 0;
   std::vector<StreamSpan> pieces_;
   uint64_t first_packet_ = 0;

@@ -81,7 +81,9 @@ std::vector<Turn> large_frames() {
   std::string up = request, down = frame(kSettings, 0, 0, {});
   const std::string data(16384, 'd');
   for (uint32_t id = 1; id < 64; id += 2) {
-    up += frame(kHeaders, kEndHeaders | kEndStream, id, "\x82\x87\x84\x41\x06" "a.test");
+    up += frame(kHeaders, kEndHeaders | kEndStream, id,
+                "\x82\x87\x84\x41\x06"
+                "a.test");
     down += frame(kHeaders, kEndHeaders, id, "\x88");
     for (int i = 0; i < 64; ++i) down += frame(kData, i == 63 ? kEndStream : 0, id, data);
   }
@@ -90,7 +92,8 @@ std::vector<Turn> large_frames() {
 
 std::vector<Turn> small_requests(size_t count) {
   const std::string request =
-      "GET /api/v0/chat/history?cursor=1204 HTTP/1.1\r\nHost: chat.aster.test\r\nUser-Agent: Aster/2.5 (X11; Linux x86_64)\r\n"
+      "GET /api/v0/chat/history?cursor=1204 HTTP/1.1\r\nHost: chat.aster.test\r\nUser-Agent: Aster/2.5 (X11; Linux "
+      "x86_64)\r\n"
       "Accept: application/json\r\nAccept-Encoding: gzip, br\r\nX-Client-Version: 2.5.3\r\nX-Device-Id: "
       "0123456789abcdef0123456789abcdef0123456789abcdef\r\nCookie: session=0123456789abcdef\r\n\r\n";
   const std::string response = "HTTP/1.1 204 No Content\r\nServer: test\r\n\r\n";
@@ -104,12 +107,25 @@ std::vector<Turn> small_requests(size_t count) {
 
 std::vector<Turn> small_requests2(size_t count) {
   std::vector<Turn> turns;
-  const std::string literal = std::string("\x82\x87\x04\x14/api/v0/chat/history", 24) + std::string("\x41\x0f" "chat.aster.test") +
-                              std::string("\x40\x0bx-device-id\x30") + std::string(48, 'a') + std::string("\x40\x06" "cookie\x18session=0123456789abcdef");
-  const std::string indexed = std::string("\x82\x87\x04\x14/api/v0/chat/history\xc0\xbf\xbe", 27) + std::string("\x00\x06" "x-body\x7f\x49", 10) + std::string(200, 'b');
-  std::string up = std::string(kHttp2Preface) + frame(kSettings, 0, 0, {}) + frame(kHeaders, kEndHeaders | kEndStream, 1, literal);
+  const std::string literal = std::string("\x82\x87\x04\x14/api/v0/chat/history", 24) +
+                              std::string(
+                                  "\x41\x0f"
+                                  "chat.aster.test") +
+                              std::string("\x40\x0bx-device-id\x30") + std::string(48, 'a') +
+                              std::string(
+                                  "\x40\x06"
+                                  "cookie\x18session=0123456789abcdef");
+  const std::string indexed = std::string("\x82\x87\x04\x14/api/v0/chat/history\xc0\xbf\xbe", 27) +
+                              std::string(
+                                  "\x00\x06"
+                                  "x-body\x7f\x49",
+                                  10) +
+                              std::string(200, 'b');
+  std::string up =
+      std::string(kHttp2Preface) + frame(kSettings, 0, 0, {}) + frame(kHeaders, kEndHeaders | kEndStream, 1, literal);
   turns.push_back({Direction::client_to_server, up});
-  turns.push_back({Direction::server_to_client, frame(kSettings, 0, 0, {}) + frame(kHeaders, kEndHeaders | kEndStream, 1, "\x89")});
+  turns.push_back(
+      {Direction::server_to_client, frame(kSettings, 0, 0, {}) + frame(kHeaders, kEndHeaders | kEndStream, 1, "\x89")});
   for (size_t i = 1; i < count; ++i) {
     const uint32_t id = static_cast<uint32_t>(2 * i + 1);
     turns.push_back({Direction::client_to_server, frame(kHeaders, kEndHeaders | kEndStream, id, indexed)});
@@ -145,9 +161,10 @@ int main() {
   const std::vector<Turn> http1 = small_requests(kRequests), http2 = small_requests2(kRequests);
   const double one = connection(http1, "http/1.1", 16 << 10, kRequests);
   const double two = connection(http2, "h2", 16 << 10, kRequests);
-  std::printf("{\"http2_framing_gb_s\": %.2f, \"http2_bodies_gb_s\": %.2f, \"http1_requests_s\": %.0f, \"http1_mb_s\": %.0f, "
-              "\"http2_requests_s\": %.0f, \"http2_mb_s\": %.0f}\n",
-              static_cast<double>(total(large)) / framing / 1e9, static_cast<double>(total(large)) / whole / 1e9,
-              static_cast<double>(kRequests) / one, static_cast<double>(total(http1)) / one / 1e6, static_cast<double>(kRequests) / two,
-              static_cast<double>(total(http2)) / two / 1e6);
+  std::printf(
+      "{\"http2_framing_gb_s\": %.2f, \"http2_bodies_gb_s\": %.2f, \"http1_requests_s\": %.0f, \"http1_mb_s\": %.0f, "
+      "\"http2_requests_s\": %.0f, \"http2_mb_s\": %.0f}\n",
+      static_cast<double>(total(large)) / framing / 1e9, static_cast<double>(total(large)) / whole / 1e9,
+      static_cast<double>(kRequests) / one, static_cast<double>(total(http1)) / one / 1e6,
+      static_cast<double>(kRequests) / two, static_cast<double>(total(http2)) / two / 1e6);
 }

@@ -24,7 +24,8 @@ Outcome decode(Decoder kind, Bytes input, size_t step) {
     o.state = decompressor->feed(piece, o.out, used);
     if (used > piece.size() || o.out.size() > kBound) std::abort();
     at += used;
-    if (o.state == Decompressor::State::malformed || o.state == Decompressor::State::bound || used < piece.size()) break;
+    if (o.state == Decompressor::State::malformed || o.state == Decompressor::State::bound || used < piece.size())
+      break;
   }
   o.accepted = decompressor->accepted();
   if (o.accepted > input.size()) std::abort();

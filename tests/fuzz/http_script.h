@@ -42,7 +42,8 @@ inline Script read_script(Bytes input) {
     const uint8_t head = input[0];
     const size_t length = static_cast<size_t>(input[1] | input[2] << 8);
     input = input.subspan(3);
-    Record record{StreamChunk::Kind::data, head & 1 ? Direction::server_to_client : Direction::client_to_server, length, {}};
+    Record record{
+        StreamChunk::Kind::data, head & 1 ? Direction::server_to_client : Direction::client_to_server, length, {}};
     if ((head >> 1 & 3) == 1) {
       record.kind = StreamChunk::Kind::gap;
       if (length == 0) continue;
@@ -69,10 +70,12 @@ class Digest final : public ExchangeSink {
   }
   void part(const Exchange& e, const Part& p) override {
     begin(e, "part");
-    log += std::to_string(static_cast<int>(p.kind)) + std::to_string(static_cast<int>(p.direction)) + std::to_string(p.complete) +
-           std::to_string(static_cast<int>(p.cause)) + " " + std::to_string(p.within.offset) + "+" + std::to_string(p.within.length) + " ";
+    log += std::to_string(static_cast<int>(p.kind)) + std::to_string(static_cast<int>(p.direction)) +
+           std::to_string(p.complete) + std::to_string(static_cast<int>(p.cause)) + " " +
+           std::to_string(p.within.offset) + "+" + std::to_string(p.within.length) + " ";
     for (const HeaderField& f : p.headers) {
-      log.append(f.name).append("=").append(f.value).append("@" + std::to_string(f.offset) + "+" + std::to_string(f.length) + ";");
+      log.append(f.name).append("=").append(f.value).append("@" + std::to_string(f.offset) + "+" +
+                                                            std::to_string(f.length) + ";");
     }
     log.append(as_text(p.content));
     if (!p.decoders.empty() && p.decoders.back() == Decoder::sse) return;  // pieces: the body so far
@@ -89,8 +92,8 @@ class Digest final : public ExchangeSink {
     for (size_t d = 0; d < 2; ++d) {
       const Message& m = e.messages[d];
       counted[d] += m.bytes;
-      log += " " + std::to_string(m.seen) + std::to_string(m.complete) + m.sha256 + "," + std::to_string(m.wire_bytes) + "," +
-             std::to_string(m.content_bytes);
+      log += " " + std::to_string(m.seen) + std::to_string(m.complete) + m.sha256 + "," + std::to_string(m.wire_bytes) +
+             "," + std::to_string(m.content_bytes);
       for (uint64_t n : m.bytes.by_cause) log += "," + std::to_string(n);
     }
   }
@@ -107,8 +110,10 @@ inline std::string replay(const Script& script, size_t cut, HttpLimits limits) {
   uint64_t sent[2] = {0, 0};
   {
     HttpConnection connection(info, digest, limits);
-    if (script.flags & 2) connection.set_alpn("h2");
-    else if (script.flags & 4) connection.set_alpn("http/1.1");
+    if (script.flags & 2)
+      connection.set_alpn("h2");
+    else if (script.flags & 4)
+      connection.set_alpn("http/1.1");
     uint64_t packet = 0;
     bool closed[2] = {false, false};
     for (const Record& record : script.records) {

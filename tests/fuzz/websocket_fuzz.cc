@@ -12,8 +12,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   answer += "\r\n";
   const std::string ask = "GET /ws HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\n\r\n";
   script.flags = 4;
-  const fuzz::Record opening[] = {{StreamChunk::Kind::data, Direction::client_to_server, ask.size(), as_bytes(ask)},
-                                  {StreamChunk::Kind::data, Direction::server_to_client, answer.size(), as_bytes(answer)}};
+  const fuzz::Record opening[] = {
+      {StreamChunk::Kind::data, Direction::client_to_server, ask.size(), as_bytes(ask)},
+      {StreamChunk::Kind::data, Direction::server_to_client, answer.size(), as_bytes(answer)}};
   script.records.insert(script.records.begin(), std::begin(opening), std::end(opening));
   fuzz::check_script(script);
   return 0;

@@ -86,7 +86,8 @@ Fed feed(Decoder kind, std::string_view input, size_t step, uint64_t bound = 1 <
     const std::string_view piece = input.substr(at, step);
     fed.state = d->feed(as_bytes(piece), fed.out, used);
     at += used;
-    if (used < piece.size() || fed.state == Decompressor::State::malformed || fed.state == Decompressor::State::bound) break;
+    if (used < piece.size() || fed.state == Decompressor::State::malformed || fed.state == Decompressor::State::bound)
+      break;
   }
   fed.accepted = d->accepted();
   return fed;
@@ -165,13 +166,18 @@ TEST(ContentCoding, Tokens) {
 }
 
 std::string post(const std::string& coding, const std::string& body) {
-  return "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Encoding: " + coding + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  return "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Encoding: " + coding +
+         "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 TEST(Coded, RequestsOfEveryCoding) {
-  for (const auto& [name, body] : std::vector<std::pair<std::string, std::string>>{
-           {"gzip", gzip("hello world")}, {"deflate", deflated("hello world", 15)}, {"br", brotli("hello world")},
-           {"zstd", zstd("hello world")}, {"gzip, br", brotli(gzip("hello world"))}, {"identity", "hello world"}}) {
+  for (const auto& [name, body] :
+       std::vector<std::pair<std::string, std::string>>{{"gzip", gzip("hello world")},
+                                                        {"deflate", deflated("hello world", 15)},
+                                                        {"br", brotli("hello world")},
+                                                        {"zstd", zstd("hello world")},
+                                                        {"gzip, br", brotli(gzip("hello world"))},
+                                                        {"identity", "hello world"}}) {
     const Outcome out = check(Transcript().client(post(name, body)).close_both());
     EXPECT_THAT(out.log, HasSubstr("1 body > 'hello world'")) << name;
     EXPECT_TRUE(out.issues.empty()) << name;
@@ -219,10 +225,18 @@ TEST(Coded, LargeBodiesSpillAndStayWhole) {
   HttpLimits limits;
   limits.body_memory = 1000;
   const std::string text = sample(50000);
-  const Outcome plain = check(Transcript().client("POST / HTTP/1.1\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text).close_both(), limits);
+  const Outcome plain =
+      check(Transcript()
+                .client("POST / HTTP/1.1\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text)
+                .close_both(),
+            limits);
   EXPECT_THAT(plain.log, HasSubstr("content=" + std::to_string(text.size())));
   limits.body_bytes = 777;
-  const Outcome cut = check(Transcript().client("POST / HTTP/1.1\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text).close_both(), limits);
+  const Outcome cut =
+      check(Transcript()
+                .client("POST / HTTP/1.1\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text)
+                .close_both(),
+            limits);
   EXPECT_THAT(cut.log, HasSubstr("content=777"));
   EXPECT_THAT(cut.log, HasSubstr("incomplete cause=truncated"));
 }
@@ -231,7 +245,9 @@ const std::string kSse = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n
 const std::string kGet = "GET /events HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 TEST(Sse, EventsPartByPart) {
-  const std::string body = "\xef\xbb\xbf: comment\n\nevent: x\ndata: one\ndata:two\r\nid: 1\r\n\r\ndata\n\ndata: {\"a\":1}\r\rretry: 5\n\ndata: last";
+  const std::string body =
+      "\xef\xbb\xbf: comment\n\nevent: x\ndata: one\ndata:two\r\nid: 1\r\n\r\ndata\n\ndata: {\"a\":1}\r\rretry: "
+      "5\n\ndata: last";
   const Outcome out = check(Transcript().client(kGet).server(kSse + "\r\n" + body).close_both());
   EXPECT_THAT(out.log, HasSubstr("message < 'one\\ntwo' text within=29+12 sse"));
   EXPECT_THAT(out.log, HasSubstr("message < '' text sse"));
@@ -259,7 +275,8 @@ TEST(Sse, WithoutEventsItIsABody) {
 }
 
 const std::string kUpgrade =
-    "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n";
+    "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: "
+    "13\r\nSec-WebSocket-Key: AAAA\r\n";
 const std::string kSwitch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
 
 std::string ws(uint8_t first, std::string_view payload, bool mask = false) {
@@ -283,7 +300,8 @@ TEST(WebSocket, FragmentsControlFramesBothDirections) {
   const Outcome out = check(Transcript()
                                 .client(kUpgrade + "\r\n")
                                 .server(kSwitch + "\r\n" + ws(0x81, "welcome"))
-                                .client(ws(0x01, "hel", true) + ws(0x89, "ping", true) + ws(0x80, "lo", true) + ws(0x82, std::string(200, 'b'), true))
+                                .client(ws(0x01, "hel", true) + ws(0x89, "ping", true) + ws(0x80, "lo", true) +
+                                        ws(0x82, std::string(200, 'b'), true))
                                 .server(ws(0x8a, "ping") + ws(0x02, "x") + ws(0x80, ""))
                                 .client(ws(0x88, "\x03\xe8", true))
                                 .server(ws(0x88, "\x03\xe8"))
@@ -317,11 +335,14 @@ TEST(WebSocket, PermessageDeflate) {
     Deflater shared;
     const auto pack = [&](const char* text) { return takeover ? shared.message(text) : Deflater().message(text); };
     const std::string a = pack("typing typing typing"), b = pack("typing typing typing again");
-    const Outcome out = check(Transcript()
-                                  .client(kUpgrade + "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n")
-                                  .server(kSwitch + "Sec-WebSocket-Extensions: permessage-deflate" + (takeover ? "" : "; client_no_context_takeover") + "\r\n\r\n")
-                                  .client(ws(0xc1, a, true) + ws(0x41, b.substr(0, 3), true) + ws(0x80, b.substr(3), true) + ws(0x81, "plain", true))
-                                  .close_both());
+    const Outcome out =
+        check(Transcript()
+                  .client(kUpgrade + "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n")
+                  .server(kSwitch + "Sec-WebSocket-Extensions: permessage-deflate" +
+                          (takeover ? "" : "; client_no_context_takeover") + "\r\n\r\n")
+                  .client(ws(0xc1, a, true) + ws(0x41, b.substr(0, 3), true) + ws(0x80, b.substr(3), true) +
+                          ws(0x81, "plain", true))
+                  .close_both());
     EXPECT_THAT(out.log, HasSubstr("message > 'typing typing typing' text websocket permessage-deflate"));
     EXPECT_THAT(out.log, HasSubstr("message > 'typing typing typing again' text websocket permessage-deflate"));
     EXPECT_THAT(out.log, HasSubstr("message > 'plain' text websocket wire"));
@@ -336,15 +357,26 @@ TEST(WebSocket, MalformedAndGaps) {
   const Outcome malformed = check(bad.client(ws(0x81, "good", true) + ws(0x83, "bad", true)).close_both());
   EXPECT_THAT(malformed.log, HasSubstr("'good'"));
   EXPECT_THAT(malformed.issues, Contains("malformed websocket: reserved opcode"));
-  const Outcome kept = check(inside.server("\x81\x05" "ab").gap(kServer, 2).server("e" + ws(0x81, "next")).close_both());
+  const Outcome kept = check(inside
+                                 .server("\x81\x05"
+                                         "ab")
+                                 .gap(kServer, 2)
+                                 .server("e" + ws(0x81, "next"))
+                                 .close_both());
   EXPECT_THAT(kept.log, HasSubstr("'ab' text incomplete cause=gap"));
   EXPECT_THAT(kept.log, HasSubstr("'next' text websocket"));
-  const Outcome lost = check(across.server("\x81\x05" "ab").gap(kServer, 20).server(ws(0x81, "next")).close_both());
+  const Outcome lost = check(across
+                                 .server("\x81\x05"
+                                         "ab")
+                                 .gap(kServer, 20)
+                                 .server(ws(0x81, "next"))
+                                 .close_both());
   EXPECT_THAT(lost.issues, Contains("gap websocket: frame boundaries lost in a gap"));
 }
 
 TEST(WebSocket, EveryCutAccountsForEveryByte) {
-  const std::string frames = ws(0x01, "hel", true) + ws(0x89, "p", true) + ws(0x80, "lo", true) + ws(0x82, std::string(130, 'b'), true) + ws(0x88, "", true);
+  const std::string frames = ws(0x01, "hel", true) + ws(0x89, "p", true) + ws(0x80, "lo", true) +
+                             ws(0x82, std::string(130, 'b'), true) + ws(0x88, "", true);
   for (size_t length = 0; length <= frames.size(); ++length) {
     for (size_t missing : {0, 1, 7}) {
       Transcript t;

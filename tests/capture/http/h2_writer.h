@@ -36,7 +36,9 @@ class H2Writer {  // one direction
     for (int shift : {24, 16, 8, 0}) out.push_back(static_cast<char>(value >> shift));
     return out;
   }
-  static std::string preface(std::string_view settings = {}) { return std::string(kHttp2Preface) + frame(kSettings, 0, 0, settings); }
+  static std::string preface(std::string_view settings = {}) {
+    return std::string(kHttp2Preface) + frame(kSettings, 0, 0, settings);
+  }
   static std::string data(uint32_t stream, std::string_view body, bool end = false) {
     return frame(kData, end ? kEndStream : 0, stream, body);
   }
@@ -44,10 +46,12 @@ class H2Writer {  // one direction
     std::vector<nghttp2_nv> list;
     for (const auto& [name, value] : fields) {
       list.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-                      reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
+                      reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+                      NGHTTP2_NV_FLAG_NONE});
     }
     std::string out(nghttp2_hd_deflate_bound(deflater_, list.data(), list.size()), '\0');
-    const auto n = nghttp2_hd_deflate_hd(deflater_, reinterpret_cast<uint8_t*>(out.data()), out.size(), list.data(), list.size());
+    const auto n =
+        nghttp2_hd_deflate_hd(deflater_, reinterpret_cast<uint8_t*>(out.data()), out.size(), list.data(), list.size());
     out.resize(n > 0 ? static_cast<size_t>(n) : 0);
     return out;
   }

@@ -14,29 +14,36 @@ using ::testing::Not;
 constexpr Direction kClient = Direction::client_to_server, kServer = Direction::server_to_client;
 
 TEST(Http1, GetAndResponse) {
-  const Outcome out = check(Transcript()
-                                .client("GET /a?b=1 HTTP/1.1\r\nHost: Aster.test:8080\r\nReferer: http://x.test/\r\nOrigin: http://x.test\r\n\r\n")
-                                .server("HTTP/1.1 200 OK\r\nContent-Type: Text/HTML; charset=UTF-8\r\nContent-Length: 5\r\n\r\nhello")
-                                .close_both());
+  const Outcome out =
+      check(Transcript()
+                .client("GET /a?b=1 HTTP/1.1\r\nHost: Aster.test:8080\r\nReferer: http://x.test/\r\nOrigin: "
+                        "http://x.test\r\n\r\n")
+                .server("HTTP/1.1 200 OK\r\nContent-Type: Text/HTML; charset=UTF-8\r\nContent-Length: 5\r\n\r\nhello")
+                .close_both());
   EXPECT_EQ(out.protocol, "http/1.1");
-  EXPECT_EQ(out.log,
-            "1 opened HTTP/1.1 GET http Aster.test:8080 /a?b=1 host=aster.test referer=http://x.test/ origin=http://x.test\n"
-            "1 headers > [:method: GET] [:path: /a?b=1] [Host: Aster.test:8080] [Referer: http://x.test/] [Origin: http://x.test]"
-            " http1-head wire=94 pieces=0+94,\n"
-            "1 headers < [:status: 200] [Content-Type: Text/HTML; charset=UTF-8] [Content-Length: 5] http1-head wire=78 pieces=0+78,\n"
-            "1 body < 'hello' wire=5 pieces=78+5,\n"
-            "1 closed complete 200 >{seen complete type= wire=0 content=0 sha=e3b0c442 decoded=94}"
-            " <{seen complete type=text/html; charset=utf-8 wire=5 content=5 sha=2cf24dba decoded=83}\n"
-            "overhead >\noverhead <");
+  EXPECT_EQ(
+      out.log,
+      "1 opened HTTP/1.1 GET http Aster.test:8080 /a?b=1 host=aster.test referer=http://x.test/ origin=http://x.test\n"
+      "1 headers > [:method: GET] [:path: /a?b=1] [Host: Aster.test:8080] [Referer: http://x.test/] [Origin: "
+      "http://x.test]"
+      " http1-head wire=94 pieces=0+94,\n"
+      "1 headers < [:status: 200] [Content-Type: Text/HTML; charset=UTF-8] [Content-Length: 5] http1-head wire=78 "
+      "pieces=0+78,\n"
+      "1 body < 'hello' wire=5 pieces=78+5,\n"
+      "1 closed complete 200 >{seen complete type= wire=0 content=0 sha=e3b0c442 decoded=94}"
+      " <{seen complete type=text/html; charset=utf-8 wire=5 content=5 sha=2cf24dba decoded=83}\n"
+      "overhead >\noverhead <");
 }
 
 TEST(Http1, PipelinedRequestsPairInOrder) {
-  const Outcome out = check(Transcript()
-                                .client("GET /1 HTTP/1.1\r\nHost: a.test\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc"
-                                        "HEAD /3 HTTP/1.1\r\nHost: a.test\r\n\r\n")
-                                .server("HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok"
-                                        "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
-                                .close_both());
+  const Outcome out = check(
+      Transcript()
+          .client(
+              "GET /1 HTTP/1.1\r\nHost: a.test\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc"
+              "HEAD /3 HTTP/1.1\r\nHost: a.test\r\n\r\n")
+          .server("HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok"
+                  "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
+          .close_both());
   EXPECT_THAT(out.log, HasSubstr("1 closed complete 204"));
   EXPECT_THAT(out.log, HasSubstr("2 body > 'abc'"));
   EXPECT_THAT(out.log, HasSubstr("2 closed complete 201"));
@@ -45,23 +52,25 @@ TEST(Http1, PipelinedRequestsPairInOrder) {
 }
 
 TEST(Http1, ChunkedWithExtensionsAndTrailers) {
-  const Outcome out = check(Transcript()
-                                .client("POST /u HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"
-                                        "5;name=\"v\"\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 1\r\n\r\n")
-                                .server("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
-                                .close_both());
+  const Outcome out = check(
+      Transcript()
+          .client("POST /u HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  "5;name=\"v\"\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 1\r\n\r\n")
+          .server("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+          .close_both());
   EXPECT_THAT(out.log, HasSubstr("1 body > 'hello world' wire=11 pieces=74+5,84+6,"));
   EXPECT_THAT(out.log, HasSubstr("1 trailers > [X-Sum: 1]"));
   EXPECT_THAT(out.log, HasSubstr("1 closed complete 200"));
 }
 
 TEST(Http1, InformationalResponses) {
-  const Outcome out = check(Transcript()
-                                .client("POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
-                                .server("HTTP/1.1 100 Continue\r\n\r\n")
-                                .client("hi")
-                                .server("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-                                .close_both());
+  const Outcome out =
+      check(Transcript()
+                .client("POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+                .server("HTTP/1.1 100 Continue\r\n\r\n")
+                .client("hi")
+                .server("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                .close_both());
   EXPECT_THAT(out.log, HasSubstr("1 headers < [:status: 100]"));
   EXPECT_THAT(out.log, HasSubstr("1 headers < [:status: 103] [Link: </a>]"));
   EXPECT_THAT(out.log, HasSubstr("1 closed complete 200"));
@@ -79,29 +88,34 @@ TEST(Http1, UntilCloseEndsWithFinButNotWithReset) {
 
 TEST(Http1, TransferEncodingWinsOverContentLength) {
   const Outcome out = check(Transcript()
-                                .client("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+                                .client("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\nTransfer-Encoding: "
+                                        "chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
                                         "GET /n HTTP/1.1\r\nHost: a.test\r\n\r\n")
                                 .close_both());
-  EXPECT_THAT(out.issues, Contains("malformed http1: both Transfer-Encoding and Content-Length; Transfer-Encoding wins"));
+  EXPECT_THAT(out.issues,
+              Contains("malformed http1: both Transfer-Encoding and Content-Length; Transfer-Encoding wins"));
   EXPECT_THAT(out.log, HasSubstr("1 body > 'ab'"));
   EXPECT_THAT(out.log, HasSubstr("2 opened HTTP/1.1 GET http a.test /n"));
 }
 
 TEST(Http1, ConflictingContentLengths) {
-  const Outcome out = check(Transcript().client("POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nab").close_both());
+  const Outcome out =
+      check(Transcript().client("POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nab").close_both());
   EXPECT_THAT(out.issues, Contains("malformed http1: invalid or conflicting Content-Length"));
   EXPECT_THAT(out.log, HasSubstr("1 body > 'ab'"));
 }
 
 TEST(Http1, ObsFoldAndBareLf) {
-  const Outcome out = check(Transcript().client("GET / HTTP/1.1\nHost: a.test\nX-Long: one\r\n  two\nY:  z \t\n\n").close_both());
+  const Outcome out =
+      check(Transcript().client("GET / HTTP/1.1\nHost: a.test\nX-Long: one\r\n  two\nY:  z \t\n\n").close_both());
   EXPECT_THAT(out.log, HasSubstr("[X-Long: one\\r\\n  two] [Y: z]"));
   EXPECT_THAT(out.issues, Contains("decoded http1: header folded over lines (obs-fold)"));
 }
 
 TEST(Http1, BrokenStartLineIsSkippedToTheNext) {
   const Outcome out = check(Transcript()
-                                .client("GET /1 HTTP/1.1\r\nHost: a.test\r\n\r\n\x01\x02garbage\r\nmore: garbage\r\n\r\nGET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n")
+                                .client("GET /1 HTTP/1.1\r\nHost: a.test\r\n\r\n\x01\x02garbage\r\nmore: "
+                                        "garbage\r\n\r\nGET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n")
                                 .close_both());
   EXPECT_THAT(out.log, HasSubstr("2 opened HTTP/1.1 GET http a.test /2"));
   EXPECT_THAT(out.log, HasSubstr("overhead > malformed=28"));
@@ -119,11 +133,12 @@ TEST(Http1, GapInKnownLengthBodyKeepsFraming) {
 }
 
 TEST(Http1, GapInHeadResynchronises) {
-  const Outcome out = check(Transcript()
-                                .client("GET /1 HTTP/1.1\r\nHost: a.te")
-                                .gap(kClient, 50)
-                                .client("tail of a header\r\n\r\nbodybytesPOST /2 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\n\r\nx")
-                                .close_both());
+  const Outcome out = check(
+      Transcript()
+          .client("GET /1 HTTP/1.1\r\nHost: a.te")
+          .gap(kClient, 50)
+          .client("tail of a header\r\n\r\nbodybytesPOST /2 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\n\r\nx")
+          .close_both());
   EXPECT_THAT(out.log, HasSubstr("1 opened HTTP/1.1 POST http a.test /2"));
   EXPECT_THAT(out.log, HasSubstr("1 body > 'x'"));
   EXPECT_THAT(out.issues, Contains("gap http1: head cut by a gap"));
@@ -143,7 +158,9 @@ TEST(Http1, LostResponseDoesNotShiftPairing) {
 TEST(Http1, JoinedMidStream) {
   Transcript t;
   t.mid_stream = true;
-  t.server("rest of a body\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").client("GET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n").close_both();
+  t.server("rest of a body\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+      .client("GET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n")
+      .close_both();
   const Outcome out = check(t);
   EXPECT_THAT(out.log, HasSubstr("1 opened HTTP/1.1  http   host=203.0.113.9"));
   EXPECT_THAT(out.log, HasSubstr("1 body < 'ok'"));
@@ -165,13 +182,15 @@ TEST(Http1, ConnectTunnelIsUnsupported) {
 }
 
 TEST(Http1, AbsoluteForm) {
-  const Outcome out = check(Transcript().client("GET http://Up.test:81/p?q HTTP/1.1\r\nHost: other.test\r\n\r\n").close_both());
+  const Outcome out =
+      check(Transcript().client("GET http://Up.test:81/p?q HTTP/1.1\r\nHost: other.test\r\n\r\n").close_both());
   EXPECT_THAT(out.log, HasSubstr("opened HTTP/1.1 GET http Up.test:81 /p?q host=up.test"));
 }
 
 TEST(Http1, MalformedChunkSize) {
   const Outcome out = check(Transcript()
-                                .client("POST /1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\nGET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n")
+                                .client("POST /1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\nGET "
+                                        "/2 HTTP/1.1\r\nHost: a.test\r\n\r\n")
                                 .close_both());
   EXPECT_THAT(out.log, HasSubstr("'abc' incomplete cause=malformed"));
   EXPECT_THAT(out.log, HasSubstr("2 opened HTTP/1.1 GET"));
@@ -180,12 +199,15 @@ TEST(Http1, MalformedChunkSize) {
 TEST(Http1, UnknownProtocolIsUnsupported) {
   const Outcome out = check(Transcript().server("220 mail.test ESMTP\r\n").client("EHLO x.test\r\n").close_both());
   EXPECT_EQ(out.protocol, "unknown");
-  EXPECT_EQ(out.log, "overhead > unsupported=13\noverhead < unsupported=21\nissue unsupported http: protocol not recognised");
+  EXPECT_EQ(out.log,
+            "overhead > unsupported=13\noverhead < unsupported=21\nissue unsupported http: protocol not recognised");
 }
 
 TEST(Http1, EveryCutAccountsForEveryByte) {
   Transcript t;
-  t.client("POST /1 HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
+  t.client(
+      "POST /1 HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\nGET /2 "
+      "HTTP/1.1\r\n\r\n");
   t.server("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.0 200 OK\r\n\r\nuntil close");
   for (size_t step = 0; step < 2; ++step) {
     for (size_t length = 0; length < t.steps[step].bytes.size(); ++length) {
@@ -220,10 +242,11 @@ TEST(Http1, ManyHeadersAreCountedNotKept) {
 TEST(Http1, HeadBeyondTheBound) {
   HttpLimits limits;
   limits.header_bytes = 200;
-  const Outcome out = check(Transcript()
-                                .client("GET /1 HTTP/1.1\r\nX: " + std::string(300, 'x') + "\r\n\r\nGET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n")
-                                .close_both(),
-                            limits);
+  const Outcome out = check(
+      Transcript()
+          .client("GET /1 HTTP/1.1\r\nX: " + std::string(300, 'x') + "\r\n\r\nGET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n")
+          .close_both(),
+      limits);
   EXPECT_THAT(out.log, HasSubstr("1 opened HTTP/1.1 GET http a.test /2"));
   EXPECT_THAT(out.issues, Contains("truncated http1: head exceeds the bound"));
 }

@@ -17,13 +17,20 @@ const std::string kAckSettings = H2Writer::frame(kSettings, kAck, 0, {});
 
 TEST(Http2, InterleavedStreams) {
   H2Writer c, s;
-  const Outcome out = check(Transcript()
-                                .client(H2Writer::preface() + c.get(1, "/1") + c.headers(3, {{":method", "POST"}, {":scheme", "https"}, {":authority", "aster.test:8443"}, {":path", "/3"}, {"content-type", "application/json"}}))
-                                .client(H2Writer::data(3, "{\"a\":") + H2Writer::frame(kPing, 0, 0, "12345678") + H2Writer::data(3, "1}", true))
-                                .server(H2Writer::frame(kSettings, 0, 0, {}) + kAckSettings + s.headers(3, {{":status", "200"}}) + s.headers(1, {{":status", "404"}}) +
-                                        H2Writer::data(3, "ab") + H2Writer::data(1, "x", true) + H2Writer::data(3, "cd") +
-                                        s.headers(3, {{"grpc-status", "0"}}, true))
-                                .close_both());
+  const Outcome out =
+      check(Transcript()
+                .client(H2Writer::preface() + c.get(1, "/1") +
+                        c.headers(3, {{":method", "POST"},
+                                      {":scheme", "https"},
+                                      {":authority", "aster.test:8443"},
+                                      {":path", "/3"},
+                                      {"content-type", "application/json"}}))
+                .client(H2Writer::data(3, "{\"a\":") + H2Writer::frame(kPing, 0, 0, "12345678") +
+                        H2Writer::data(3, "1}", true))
+                .server(H2Writer::frame(kSettings, 0, 0, {}) + kAckSettings + s.headers(3, {{":status", "200"}}) +
+                        s.headers(1, {{":status", "404"}}) + H2Writer::data(3, "ab") + H2Writer::data(1, "x", true) +
+                        H2Writer::data(3, "cd") + s.headers(3, {{"grpc-status", "0"}}, true))
+                .close_both());
   EXPECT_EQ(out.protocol, "h2");
   EXPECT_THAT(out.log, HasSubstr("1/1 opened HTTP/2 GET https Aster.test /1 host=aster.test"));
   EXPECT_THAT(out.log, HasSubstr("2/3 opened HTTP/2 POST https aster.test:8443 /3 host=aster.test"));
@@ -37,17 +44,20 @@ TEST(Http2, InterleavedStreams) {
 
 TEST(Http2, ContinuationPaddingPriority) {
   H2Writer c;
-  const std::string block = c.block({{":method", "GET"}, {":scheme", "https"}, {":authority", "a.test"}, {":path", "/long"}, {"x-a", "b"}});
+  const std::string block =
+      c.block({{":method", "GET"}, {":scheme", "https"}, {":authority", "a.test"}, {":path", "/long"}, {"x-a", "b"}});
   std::string first(1, '\x03');               // pad length
   first += std::string("\x80\0\0\0\x10", 5);  // priority
   first += block.substr(0, 3) + std::string(3, '\0');
   std::string data(1, '\x02');
   data += "body" + std::string(2, '\0');
-  const Outcome out = check(Transcript()
-                                .client(H2Writer::preface() + H2Writer::frame(kHeaders, kPadded | kPriorityFlag, 1, first) +
-                                        H2Writer::frame(kContinuation, 0, 1, block.substr(3, 2)) + H2Writer::frame(kContinuation, kEndHeaders, 1, block.substr(5)) +
-                                        H2Writer::frame(kData, kPadded | kEndStream, 1, data))
-                                .close_both());
+  const Outcome out =
+      check(Transcript()
+                .client(H2Writer::preface() + H2Writer::frame(kHeaders, kPadded | kPriorityFlag, 1, first) +
+                        H2Writer::frame(kContinuation, 0, 1, block.substr(3, 2)) +
+                        H2Writer::frame(kContinuation, kEndHeaders, 1, block.substr(5)) +
+                        H2Writer::frame(kData, kPadded | kEndStream, 1, data))
+                .close_both());
   EXPECT_THAT(out.log, HasSubstr("opened HTTP/2 GET https a.test /long"));
   EXPECT_THAT(out.log, HasSubstr("[x-a: b]"));
   EXPECT_THAT(out.log, HasSubstr("body > 'body' wire=4"));
@@ -60,8 +70,13 @@ TEST(Http2, PushPromiseIsAnExchangeOfTheServer) {
   const Outcome out = check(Transcript()
                                 .client(H2Writer::preface() + c.get(1, "/"))
                                 .server(H2Writer::frame(kSettings, 0, 0, {}) +
-                                        H2Writer::frame(kPushPromise, kEndHeaders, 1, promised + s.block({{":method", "GET"}, {":scheme", "https"}, {":authority", "aster.test"}, {":path", "/pushed"}})) +
-                                        s.headers(1, {{":status", "200"}}, true) + s.headers(2, {{":status", "200"}}) + H2Writer::data(2, "p", true))
+                                        H2Writer::frame(kPushPromise, kEndHeaders, 1,
+                                                        promised + s.block({{":method", "GET"},
+                                                                            {":scheme", "https"},
+                                                                            {":authority", "aster.test"},
+                                                                            {":path", "/pushed"}})) +
+                                        s.headers(1, {{":status", "200"}}, true) + s.headers(2, {{":status", "200"}}) +
+                                        H2Writer::data(2, "p", true))
                                 .close_both());
   EXPECT_THAT(out.log, HasSubstr("2/2 opened HTTP/2 GET https aster.test /pushed"));
   EXPECT_THAT(out.log, HasSubstr("2/2 headers < [:method: GET]"));
@@ -71,12 +86,13 @@ TEST(Http2, PushPromiseIsAnExchangeOfTheServer) {
 
 TEST(Http2, ResetAndDataBehindIt) {
   H2Writer c, s;
-  const Outcome out = check(Transcript()
-                                .client(H2Writer::preface() + c.get(1, "/"))
-                                .server(H2Writer::frame(kSettings, 0, 0, {}) + s.headers(1, {{":status", "200"}}) + H2Writer::data(1, "part"))
-                                .client(H2Writer::frame(kRstStream, 0, 1, std::string("\0\0\0\x08", 4)))
-                                .server(H2Writer::data(1, "late") + H2Writer::frame(kGoaway, 0, 0, std::string(8, '\0')))
-                                .close_both());
+  const Outcome out = check(
+      Transcript()
+          .client(H2Writer::preface() + c.get(1, "/"))
+          .server(H2Writer::frame(kSettings, 0, 0, {}) + s.headers(1, {{":status", "200"}}) + H2Writer::data(1, "part"))
+          .client(H2Writer::frame(kRstStream, 0, 1, std::string("\0\0\0\x08", 4)))
+          .server(H2Writer::data(1, "late") + H2Writer::frame(kGoaway, 0, 0, std::string(8, '\0')))
+          .close_both());
   EXPECT_THAT(out.log, HasSubstr("body < 'part' incomplete cause=truncated"));
   EXPECT_THAT(out.log, HasSubstr("1/1 closed reset 200"));
   EXPECT_THAT(out.issues, Contains("truncated http2: data on a stream that is closed"));
@@ -84,10 +100,12 @@ TEST(Http2, ResetAndDataBehindIt) {
 
 TEST(Http2, InformationalHeads) {
   H2Writer c, s;
-  const Outcome out = check(Transcript()
-                                .client(H2Writer::preface() + c.get(1, "/"))
-                                .server(H2Writer::frame(kSettings, 0, 0, {}) + s.headers(1, {{":status", "103"}, {"link", "</x>"}}) + s.headers(1, {{":status", "200"}}, true))
-                                .close_both());
+  const Outcome out =
+      check(Transcript()
+                .client(H2Writer::preface() + c.get(1, "/"))
+                .server(H2Writer::frame(kSettings, 0, 0, {}) + s.headers(1, {{":status", "103"}, {"link", "</x>"}}) +
+                        s.headers(1, {{":status", "200"}}, true))
+                .close_both());
   EXPECT_THAT(out.log, HasSubstr("headers < [:status: 103] [link: </x>]"));
   EXPECT_THAT(out.log, HasSubstr("closed complete 200"));
 }
@@ -120,7 +138,9 @@ TEST(Http2, JoinedLateSaysWhatIsLost) {
   s.headers(1, {{":status", "200"}, {"x-server", "abc"}});
   Transcript t;
   t.mid_stream = true;
-  t.client(std::string("tail of a frame\x01", 16) + c.get(3, "/3", {{"x-before", "secret-table-entry"}, {"x-before", "new"}, {"x-new", "n"}}) + c.get(5, "/5", {{"x-new", "n"}}));
+  t.client(std::string("tail of a frame\x01", 16) +
+           c.get(3, "/3", {{"x-before", "secret-table-entry"}, {"x-before", "new"}, {"x-new", "n"}}) +
+           c.get(5, "/5", {{"x-new", "n"}}));
   t.server(s.headers(3, {{":status", "200"}, {"x-server", "abc"}}, true)).close_both();
   const Outcome out = check(t);
   EXPECT_EQ(out.protocol, "h2");
@@ -136,11 +156,17 @@ TEST(Http2, JoinedLateSaysWhatIsLost) {
 TEST(Http2, GapInsideDataKeepsFraming) {
   H2Writer c, s;
   const std::string data = H2Writer::data(1, "0123456789", true);
-  const Outcome out = check(Transcript()
-                                .client(H2Writer::preface() + c.headers(1, {{":method", "POST"}, {":scheme", "https"}, {":path", "/"}, {":authority", "a.test"}, {"x-t", "1"}}) + data.substr(0, 12))
-                                .gap(kClient, 4)
-                                .client(data.substr(16) + c.get(3, "/3", {{"x-t", "1"}}))
-                                .close_both());
+  const Outcome out = check(
+      Transcript()
+          .client(
+              H2Writer::preface() +
+              c.headers(
+                  1,
+                  {{":method", "POST"}, {":scheme", "https"}, {":path", "/"}, {":authority", "a.test"}, {"x-t", "1"}}) +
+              data.substr(0, 12))
+          .gap(kClient, 4)
+          .client(data.substr(16) + c.get(3, "/3", {{"x-t", "1"}}))
+          .close_both());
   EXPECT_THAT(out.log, HasSubstr("body > '012' incomplete cause=gap"));
   EXPECT_THAT(out.log, HasSubstr("2/3 headers > [:method: GET]"));
   EXPECT_THAT(out.log, HasSubstr("[x-t: 1]"));
@@ -164,13 +190,16 @@ TEST(Http2, GapOverFramesResynchronises) {
 
 TEST(Http2, UpgradeFromHttp1) {
   H2Writer c, s;
-  const Outcome out = check(Transcript()
-                                .client("GET /up HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
-                                .server("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + H2Writer::frame(kSettings, 0, 0, {}) +
-                                        s.headers(1, {{":status", "200"}}) + H2Writer::data(1, "up", true))
-                                .client(H2Writer::preface() + c.get(3, "/3"))
-                                .server(s.headers(3, {{":status", "204"}}, true))
-                                .close_both());
+  const Outcome out =
+      check(Transcript()
+                .client("GET /up HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "
+                        "h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
+                .server("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" +
+                        H2Writer::frame(kSettings, 0, 0, {}) + s.headers(1, {{":status", "200"}}) +
+                        H2Writer::data(1, "up", true))
+                .client(H2Writer::preface() + c.get(3, "/3"))
+                .server(s.headers(3, {{":status", "204"}}, true))
+                .close_both());
   EXPECT_THAT(out.log, HasSubstr("1 opened HTTP/1.1 GET http a.test /up"));
   EXPECT_THAT(out.log, HasSubstr("1/1 body < 'up'"));
   EXPECT_THAT(out.log, HasSubstr("1/1 closed complete 200"));
@@ -181,12 +210,23 @@ TEST(Http2, UpgradeFromHttp1) {
 
 TEST(Http2, ExtendedConnectWebSocket) {
   H2Writer c, s;
-  const std::string masked("\x81\x82\x01\x02\x03\x04" "ik", 8);  // "hi"
+  const std::string masked(
+      "\x81\x82\x01\x02\x03\x04"
+      "ik",
+      8);  // "hi"
   const Outcome out = check(Transcript()
-                                .client(H2Writer::preface() + c.headers(1, {{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "https"}, {":authority", "a.test"}, {":path", "/chat"}}))
+                                .client(H2Writer::preface() + c.headers(1, {{":method", "CONNECT"},
+                                                                            {":protocol", "websocket"},
+                                                                            {":scheme", "https"},
+                                                                            {":authority", "a.test"},
+                                                                            {":path", "/chat"}}))
                                 .server(H2Writer::frame(kSettings, 0, 0, {}) + s.headers(1, {{":status", "200"}}))
                                 .client(H2Writer::data(1, masked.substr(0, 3)) + H2Writer::data(1, masked.substr(3)))
-                                .server(H2Writer::data(1, std::string("\x82\x03" "abc", 5), true))
+                                .server(H2Writer::data(1,
+                                                       std::string("\x82\x03"
+                                                                   "abc",
+                                                                   5),
+                                                       true))
                                 .client(H2Writer::data(1, {}, true))
                                 .close_both());
   EXPECT_THAT(out.log, HasSubstr("opened HTTP/2 CONNECT https a.test /chat"));
@@ -198,7 +238,8 @@ TEST(Http2, ExtendedConnectWebSocket) {
 TEST(Http2, MalformedFramesAreCounted) {
   H2Writer c;
   const Outcome out = check(Transcript()
-                                .client(H2Writer::preface() + H2Writer::frame(kWindowUpdate, 0, 0, "xy") + H2Writer::frame(77, 0, 0, "??") + c.get(1, "/1") +
+                                .client(H2Writer::preface() + H2Writer::frame(kWindowUpdate, 0, 0, "xy") +
+                                        H2Writer::frame(77, 0, 0, "??") + c.get(1, "/1") +
                                         H2Writer::frame(kContinuation, kEndHeaders, 1, "x") + c.get(3, "/3"))
                                 .close_both());
   EXPECT_THAT(out.log, HasSubstr("malformed="));
@@ -223,11 +264,16 @@ TEST(Http2, HpackBombIsBounded) {
   H2Writer c;
   HttpLimits limits;
   limits.header_bytes = 64 << 10;
-  std::string block = c.block({{":method", "GET"}, {":scheme", "https"}, {":authority", "a.test"}, {":path", "/"}, {"x-big", std::string(3000, 'b')}});
+  std::string block = c.block({{":method", "GET"},
+                               {":scheme", "https"},
+                               {":authority", "a.test"},
+                               {":path", "/"},
+                               {"x-big", std::string(3000, 'b')}});
   block += std::string(60000, '\xbe');  // the newest entry, again and again
   std::string frames = H2Writer::preface();
   for (size_t at = 0; at < block.size(); at += 16000) {
-    frames += H2Writer::frame(at == 0 ? kHeaders : kContinuation, at + 16000 >= block.size() ? kEndHeaders : 0, 1, block.substr(at, 16000));
+    frames += H2Writer::frame(at == 0 ? kHeaders : kContinuation, at + 16000 >= block.size() ? kEndHeaders : 0, 1,
+                              block.substr(at, 16000));
   }
   const Outcome out = check(Transcript().client(frames).close_both(), limits);
   EXPECT_THAT(out.issues, Contains("truncated http: more header fields than the bound"));
@@ -237,8 +283,10 @@ TEST(Http2, HpackBombIsBounded) {
 TEST(Http2, EveryCutAndGapAccountsForEveryByte) {
   H2Writer c, s;
   Transcript t;
-  t.client(H2Writer::preface() + c.get(1, "/1", {{"x-a", "1"}}) + c.headers(3, {{":method", "POST"}, {":path", "/3"}, {"x-a", "1"}}) + H2Writer::data(3, "hello", true));
-  t.server(H2Writer::frame(kSettings, 0, 0, {}) + s.headers(1, {{":status", "200"}}) + H2Writer::data(1, "abcdef", true) + s.headers(3, {{":status", "200"}}, true));
+  t.client(H2Writer::preface() + c.get(1, "/1", {{"x-a", "1"}}) +
+           c.headers(3, {{":method", "POST"}, {":path", "/3"}, {"x-a", "1"}}) + H2Writer::data(3, "hello", true));
+  t.server(H2Writer::frame(kSettings, 0, 0, {}) + s.headers(1, {{":status", "200"}}) +
+           H2Writer::data(1, "abcdef", true) + s.headers(3, {{":status", "200"}}, true));
   for (size_t step = 0; step < 2; ++step) {
     for (size_t length = 0; length < t.steps[step].bytes.size(); ++length) {
       Transcript cut = t;

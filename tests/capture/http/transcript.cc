@@ -14,19 +14,25 @@ namespace {
 std::string shown(std::string_view text) {
   std::string out;
   for (char c : text.substr(0, 200)) {
-    if (c == '\n') out += "\\n";
-    else if (c == '\r') out += "\\r";
-    else if (c < 32 || c > 126) out += "\\x" + to_hex(as_bytes(std::string_view(&c, 1)));
-    else out += c;
+    if (c == '\n')
+      out += "\\n";
+    else if (c == '\r')
+      out += "\\r";
+    else if (c < 32 || c > 126)
+      out += "\\x" + to_hex(as_bytes(std::string_view(&c, 1)));
+    else
+      out += c;
   }
-  if (text.size() > 200) out += "...(" + std::to_string(text.size()) + " " + to_hex(sha256(as_bytes(text))).substr(0, 8) + ")";
+  if (text.size() > 200)
+    out += "...(" + std::to_string(text.size()) + " " + to_hex(sha256(as_bytes(text))).substr(0, 8) + ")";
   return out;
 }
 
 std::string counts(const ByteCounts& bytes) {
   std::string out;
   for (size_t i = 0; i < kCauses; ++i) {
-    if (bytes.by_cause[i]) out += " " + std::string(to_string(static_cast<Cause>(i))) + "=" + std::to_string(bytes.by_cause[i]);
+    if (bytes.by_cause[i])
+      out += " " + std::string(to_string(static_cast<Cause>(i))) + "=" + std::to_string(bytes.by_cause[i]);
   }
   return out;
 }
@@ -37,13 +43,15 @@ class LogSink final : public ExchangeSink {
   std::string streams[2];  // plaintext so far, to check spans against
 
   void opened(const Exchange& e) override {
-    line(e) += " opened " + std::string(to_string(e.protocol)) + " " + e.method + " " + e.scheme + " " + e.authority + " " + e.path +
-               " host=" + e.host + (e.referer.empty() ? "" : " referer=" + e.referer) + (e.origin.empty() ? "" : " origin=" + e.origin);
+    line(e) += " opened " + std::string(to_string(e.protocol)) + " " + e.method + " " + e.scheme + " " + e.authority +
+               " " + e.path + " host=" + e.host + (e.referer.empty() ? "" : " referer=" + e.referer) +
+               (e.origin.empty() ? "" : " origin=" + e.origin);
   }
   void part(const Exchange& e, const Part& p) override {
     static constexpr const char* kKinds[] = {"headers", "body", "message", "trailers"};
     std::string& l = line(e);
-    l += std::string(" ") + kKinds[static_cast<int>(p.kind)] + (p.direction == Direction::client_to_server ? " >" : " <");
+    l += std::string(" ") + kKinds[static_cast<int>(p.kind)] +
+         (p.direction == Direction::client_to_server ? " >" : " <");
     if (p.kind == Part::Kind::headers || p.kind == Part::Kind::trailers) {
       for (const HeaderField& f : p.headers) l += " [" + shown(f.name) + ": " + shown(f.value) + "]";
     } else {
@@ -54,7 +62,8 @@ class LogSink final : public ExchangeSink {
       if (p.within.length) l += " within=" + std::to_string(p.within.offset) + "+" + std::to_string(p.within.length);
     }
     for (Decoder d : p.decoders) l += " " + std::string(to_string(d));
-    const bool compressed_events = p.kind == Part::Kind::message && p.decoders.size() > 1 && p.decoders.back() == Decoder::sse;
+    const bool compressed_events =
+        p.kind == Part::Kind::message && p.decoders.size() > 1 && p.decoders.back() == Decoder::sse;
     const bool events = p.kind == Part::Kind::message && !p.decoders.empty() && p.decoders.back() == Decoder::sse;
     if (compressed_events || events) return;  // pieces: the body so far, which depends on the cut
     l += " wire=" + std::to_string(p.wire_bytes) + " pieces=";
@@ -87,16 +96,14 @@ class LogSink final : public ExchangeSink {
       const Message& m = e.messages[d];
       l += d == 0 ? " >{" : " <{";
       l += std::string(m.seen ? "seen " : "") + (m.complete ? "complete " : "") + "type=" + m.content_type +
-           " wire=" + std::to_string(m.wire_bytes) + " content=" + std::to_string(m.content_bytes) + " sha=" + m.sha256.substr(0, 8) +
-           counts(m.bytes) + "}";
+           " wire=" + std::to_string(m.wire_bytes) + " content=" + std::to_string(m.content_bytes) +
+           " sha=" + m.sha256.substr(0, 8) + counts(m.bytes) + "}";
       out_.counted[d] += m.bytes;
     }
     EXPECT_TRUE(open_[e.id.ordinal]);
     open_[e.id.ordinal] = false;
   }
-  void issue(Issue issue) override {
-    out_.issues.push_back(std::string(to_string(issue.cause)) + " " + issue.what);
-  }
+  void issue(Issue issue) override { out_.issues.push_back(std::string(to_string(issue.cause)) + " " + issue.what); }
   void done() {
     for (const auto& [id, open] : open_) EXPECT_FALSE(open) << "exchange " << id << " never closed";
   }
@@ -153,7 +160,8 @@ Outcome run(const Transcript& transcript, int cut, HttpLimits limits) {
         if (cut > 0) take = std::min(take, static_cast<size_t>(cut));
         if (cut < 0) take = std::min<size_t>(take, 1 + random() % (random() % 4 == 0 ? 200 : 12));
         // A fresh copy, exactly as long: reads beyond it or later are seen by ASan.
-        const std::vector<uint8_t> copy(step.bytes.begin() + static_cast<ptrdiff_t>(at), step.bytes.begin() + static_cast<ptrdiff_t>(at + take));
+        const std::vector<uint8_t> copy(step.bytes.begin() + static_cast<ptrdiff_t>(at),
+                                        step.bytes.begin() + static_cast<ptrdiff_t>(at + take));
         chunk.bytes = copy;
         connection.on_chunk(chunk);
         at += take;

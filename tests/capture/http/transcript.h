@@ -45,10 +45,10 @@ class Transcript {
 // How to cut the data steps: 0 = as they are, n > 0 = n bytes at a time,
 // negative = random cuts with this seed.
 struct Outcome {
-  std::string log;                // every callback, one line each
+  std::string log;  // every callback, one line each
   std::vector<std::string> issues;
-  ByteCounts counted[2];          // exchanges and overhead
-  uint64_t sent[2] = {0, 0};      // stream bytes, gaps included
+  ByteCounts counted[2];      // exchanges and overhead
+  uint64_t sent[2] = {0, 0};  // stream bytes, gaps included
   std::string protocol;
   ConnectionInfo info;
 };
