@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <deque>
 #include <map>
 
 #include "base/digest.h"
@@ -13,19 +14,26 @@ namespace vitrine {
 namespace {
 
 using Node = JsonTree::Node;
+using Kind = JsonToken::Kind;
 
-constexpr std::string_view kMagic = "\"vitrine-exchange-log\"";
+constexpr std::string_view kMagic = "vitrine-exchange-log";
 constexpr size_t kOpenBound = 100'000;  // connections or exchanges followed at a time
 constexpr uint64_t kLineBound = 512ull << 20;
+constexpr uint64_t kCountBound = 1ull << 53;  // largest integer every JSON reader keeps
+constexpr Direction kDirections[] = {Direction::client_to_server, Direction::server_to_client};
 
 bool parse_endpoint(std::string_view text, Endpoint& out) {
   const size_t colon = text.rfind(':');
   if (colon == text.npos) return false;
   std::string_view host = text.substr(0, colon);
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  out.ip = IpAddress::parse(host);
+  Endpoint end;
+  end.ip = IpAddress::parse(host);
   const std::string_view port = text.substr(colon + 1);
-  return out.ip.family != 0 && std::from_chars(port.data(), port.data() + port.size(), out.port).ptr == port.data() + port.size();
+  const auto result = std::from_chars(port.data(), port.data() + port.size(), end.port);
+  if (end.ip.family == 0 || result.ec != std::errc{} || result.ptr != port.data() + port.size()) return false;
+  out = end;
+  return true;
 }
 
 template <class Enum>
@@ -46,119 +54,188 @@ class LogReader {
  public:
   explicit LogReader(ExchangeSink& sink) : sink_(sink) {}
 
-  void line(Bytes file, uint64_t begin, uint64_t end, uint64_t number) {
+  Status line(Bytes file, uint64_t begin, uint64_t end, uint64_t number) {
     line_ = number;
     begin_ = begin;
-    if (end - begin > kLineBound) return bad("line longer than is read");
+    decoded_.clear();
     const std::string_view text = as_text(file.subspan(begin, end - begin));
-    JsonTokenizer json(text);
-    if (!tree_.read(json) || tree_.root().kind != JsonToken::Kind::begin_object) {
-      return bad(tree_.last_token().kind == JsonToken::Kind::cut ? "line ends inside its object" : "line is not a JSON object");
+    if (end - begin > kLineBound) {
+      bad("line longer than is read", Cause::truncated);
+      return {};
     }
+    JsonTokenizer json(text);
+    if (!tree_.read(json) || tree_.root().kind != Kind::begin_object) {
+      const bool cut = tree_.last_token().kind == Kind::cut;
+      bad(cut ? "line ends inside its object" : "line is not a JSON object", cut ? Cause::truncated : Cause::malformed);
+      return {};
+    }
+    JsonToken rest;
+    if (json.next(rest) || rest.offset < text.size()) bad("something stands behind the object of a line");
+    if (tree_.overflowed()) bad("line with more values than are read", Cause::truncated);
     const Node* root = &tree_.root();
     const std::string_view type = tree_.string(root, "type");
-    if (type == "vitrine-exchange-log") {
-      if (tree_.number(root, "version", 0) != 1) sink_.issue({Cause::unsupported, "exchange log: version other than 1", line_, 0});
-    } else if (type == "connection") {
-      connection(root);
-    } else if (type == "open") {
-      open(root);
-    } else if (type == "part") {
-      part(root);
-    } else if (type == "close") {
-      close(root);
-    } else if (type == "connection-closed") {
-      connection_closed(root);
-    } else if (type == "issue") {
-      Cause cause = Cause::malformed;
-      parse_name(tree_.string(root, "cause"), kAllCauses, cause);
-      sink_.issue({cause, std::string(tree_.string(root, "what")), line_, 0});
-    } else {
-      bad("unknown line type");
-    }
+    if (type == kMagic) return head(root);
+    if (!headed_) return fail(ErrorCode::malformed, "the first line is no exchange-log head");
+    if (type == "connection") connection(root);
+    else if (type == "open") open(root);
+    else if (type == "part") part(root);
+    else if (type == "close") close(root);
+    else if (type == "connection-closed") connection_closed(root);
+    else if (type == "dns") dns(root);
+    else if (type == "resolved") resolved(root);
+    else if (type == "issue") issue(root);
+    else bad("unknown line type");
+    return {};
   }
 
+  // The log ended, or another one begins: whatever is open ends here.
   void finish() {
     while (!exchanges_.empty()) end_exchange(exchanges_.begin(), CloseReason::end_of_capture);
-    for (auto& [id, info] : connections_) sink_.connection(*info, ExchangeSink::ConnectionEvent::closed);
+    for (auto& [id, connection] : connections_) sink_.connection(connection->info, ExchangeSink::ConnectionEvent::closed);
     connections_.clear();
   }
 
  private:
+  struct Connection {
+    ConnectionInfo info;
+    uint32_t exchanges = 0;  // opened so far
+  };
   struct Open {
     Exchange exchange;
+    Sha256Stream messages[2];  // of WebSocket messages and events
+    bool streamed[2] = {false, false};
   };
-  using OpenMap = std::map<std::pair<uint64_t, uint32_t>, std::unique_ptr<Open>>;
+  using OpenMap = std::map<std::pair<uint64_t, uint64_t>, std::unique_ptr<Open>>;  // (connection, ordinal) as the log numbers them
 
-  void bad(std::string_view what) {
-    sink_.issue({Cause::malformed, "exchange log: " + std::string(what), line_, 0});
+  void bad(std::string_view what, Cause cause = Cause::malformed) {
+    sink_.issue({cause, "exchange log: " + std::string(what), line_, 0});
   }
 
-  uint64_t integer(const Node* object, std::string_view key) const {
-    const Node* node = tree_.find(object, key);
+  // A non-negative integer up to 2^53; 0 for everything else.
+  static uint64_t integer_of(const Node* node) {
     uint64_t value = 0;
-    if (node != nullptr && node->kind == JsonToken::Kind::number) {
-      std::from_chars(node->text.data(), node->text.data() + node->text.size(), value);
-    }
-    return value;
+    if (node == nullptr || node->kind != Kind::number) return 0;
+    const char* end = node->text.data() + node->text.size();
+    const auto result = std::from_chars(node->text.data(), end, value);
+    return result.ec == std::errc{} && result.ptr == end && value <= kCountBound ? value : 0;
+  }
+  uint64_t integer(const Node* object, std::string_view key) const { return integer_of(tree_.find(object, key)); }
+
+  // A string member, or its "_base64" twin decoded; valid until the next line.
+  std::string_view text(const Node* object, std::string_view key) {
+    if (const Node* node = tree_.find(object, key)) return node->kind == Kind::string ? node->text : std::string_view();
+    const Node* node = tree_.find(object, std::string(key) + "_base64");
+    if (node == nullptr || node->kind != Kind::string) return {};
+    if (!decode_base64(node->text, decoded_.emplace_back())) bad("a _base64 member is not base64");
+    return decoded_.back();
   }
 
   Timestamp time(const Node* object) const { return parse_rfc3339(tree_.string(object, "time")).value_or(Timestamp{}); }
 
-  void connection(const Node* root) {
-    const uint64_t id = integer(root, "connection");
-    if (id == 0 || connections_.contains(id)) return bad("connection without a number of its own");
-    if (connections_.size() >= kOpenBound) return bad("more open connections than are followed");
-    auto info = std::make_unique<ConnectionInfo>();
-    info->id = id;
-    info->first_packet = line_;
-    info->transport = Transport::exchange_log;
-    info->opened = time(root);
-    parse_endpoint(tree_.string(root, "client"), info->client);
-    parse_endpoint(tree_.string(root, "server"), info->server);
-    info->process = tree_.string(root, "process");
-    info->protocol = tree_.string(root, "protocol");
-    if (const Node* tls = tree_.find(root, "tls"); tls != nullptr && tls->kind == JsonToken::Kind::begin_object) {
-      info->tls = true;
-      TlsInfo& out = info->tls_info;
-      out.client_hello_seen = true;
-      out.sni = tree_.string(tls, "sni");
-      out.alpn = tree_.string(tls, "alpn");
-      out.cipher_name = tree_.string(tls, "cipher");
-      out.version = static_cast<uint16_t>(integer(tls, "version"));
-      out.ja3 = tree_.string(tls, "ja3");
-      out.ja4 = tree_.string(tls, "ja4");
-      out.ech_offered = tree_.boolean(tls, "ech_offered", false);
-      out.decrypted = true;
+  Status head(const Node* root) {
+    if (integer(root, "version") != 1) {
+      const Node* version = tree_.find(root, "version");
+      return fail(ErrorCode::unsupported,
+                  "exchange log of version " + std::string(version == nullptr ? "?" : version->text.substr(0, 32)) + "; version 1 is read");
     }
-    ConnectionInfo& kept = *(connections_[id] = std::move(info));
-    sink_.connection(kept, ExchangeSink::ConnectionEvent::opened);
-    sink_.connection(kept, ExchangeSink::ConnectionEvent::hello);
+    if (headed_) finish();
+    headed_ = true;
+    return {};
+  }
+
+  void read_tls(const Node* tls, ConnectionInfo& info) {
+    if (tls == nullptr || tls->kind != Kind::begin_object) return;
+    info.tls = true;
+    TlsInfo& out = info.tls_info;
+    out.version = static_cast<uint16_t>(integer(tls, "version"));
+    out.sni = text(tls, "sni");
+    out.alpn = text(tls, "alpn");
+    out.cipher_name = text(tls, "cipher");
+    out.ja3 = text(tls, "ja3");
+    out.ja3_text = text(tls, "ja3_text");
+    out.ja4 = text(tls, "ja4");
+    strings(tree_.find(tls, "alpn_offered"), out.alpn_offered);
+    strings(tree_.find(tls, "certificate_names"), out.certificate_names);
+    out.ech_offered = tree_.boolean(tls, "ech_offered", false);
+    out.early_data = tree_.boolean(tls, "early_data", false);
+    out.resumed = tree_.boolean(tls, "resumed", false);
+    out.retry = tree_.boolean(tls, "retry", false);
+    out.client_hello_seen = tree_.boolean(tls, "client_hello_seen", true);
+    out.server_hello_seen = tree_.boolean(tls, "server_hello_seen", true);
+    out.decrypted = tree_.boolean(tls, "decrypted", true);
+  }
+
+  void strings(const Node* list, std::vector<std::string>& out) const {
+    out.clear();
+    for (const Node* item = tree_.first(list); item != nullptr; item = tree_.next(item)) {
+      if (item->kind == Kind::string) out.emplace_back(item->text);
+    }
+  }
+
+  void connection(const Node* root) {
+    const uint64_t key = integer(root, "connection");
+    if (key == 0 || connections_.contains(key)) return bad("connection without a number of its own");
+    if (connections_.size() >= kOpenBound) return bad("more open connections than are followed", Cause::truncated);
+    auto connection = std::make_unique<Connection>();
+    ConnectionInfo& info = connection->info;
+    info.id = info.first_packet = line_;
+    info.transport = Transport::exchange_log;
+    info.opened = time(root);
+    for (const auto& [name, end] : {std::pair{"client", &info.client}, std::pair{"server", &info.server}}) {
+      const std::string_view given = tree_.string(root, name);
+      if (!given.empty() && !parse_endpoint(given, *end)) bad("client or server is no address with a port");
+    }
+    if (info.server.ip.family == 0) info.server.port = static_cast<uint16_t>(std::min<uint64_t>(integer(root, "server_port"), 65535));
+    info.process = text(root, "process");
+    info.protocol = text(root, "protocol");
+    info.mid_stream = tree_.boolean(root, "mid_stream", false);
+    read_tls(tree_.find(root, "tls"), info);
+    connections_[key] = std::move(connection);
+    sink_.connection(info, ExchangeSink::ConnectionEvent::opened);
+    sink_.connection(info, ExchangeSink::ConnectionEvent::hello);
+  }
+
+  // scheme, authority, path (and host when it is no part of the authority), or
+  // a url. False when there is neither.
+  bool read_request(const Node* root, Exchange& exchange) {
+    exchange.method = text(root, "method");
+    if (tree_.find(root, "scheme") == nullptr) {
+      const bool split = split_url(text(root, "url"), exchange);
+      if (const std::string_view host = text(root, "host"); !host.empty()) exchange.host = host;
+      return split;
+    }
+    exchange.scheme = text(root, "scheme");
+    exchange.authority = text(root, "authority");
+    exchange.path = text(root, "path");
+    exchange.host = text(root, "host");
+    if (exchange.host.empty()) exchange.host = host_of_authority(exchange.authority);
+    return true;
   }
 
   void open(const Node* root) {
     const auto connection = connections_.find(integer(root, "connection"));
-    const auto ordinal = static_cast<uint32_t>(integer(root, "ordinal"));
+    const uint64_t ordinal = integer(root, "ordinal");
     if (connection == connections_.end()) return bad("exchange on a connection that is not open");
     const std::pair key{connection->first, ordinal};
     if (ordinal == 0 || exchanges_.contains(key)) return bad("exchange without an ordinal of its own");
-    if (exchanges_.size() >= kOpenBound) return bad("more open exchanges than are followed");
+    if (exchanges_.size() >= kOpenBound) return bad("more open exchanges than are followed", Cause::truncated);
     auto open = std::make_unique<Open>();
     Exchange& exchange = open->exchange;
-    exchange.id = {key.first, key.second};
-    exchange.connection = connection->second.get();
-    exchange.process = connection->second->process;
+    if (!read_request(root, exchange)) return bad("exchange without a URL");
+    exchange.id = {connection->second->info.id, ++connection->second->exchanges};
+    exchange.connection = &connection->second->info;
+    exchange.process = connection->second->info.process;
     exchange.first_packet = exchange.last_packet = line_;
-    exchange.opened = time(root);
+    exchange.opened = exchange.closed = time(root);
     exchange.protocol = protocol_named(tree_.string(root, "protocol"));
-    exchange.method = tree_.string(root, "method");
-    if (!split_url(tree_.string(root, "url"), exchange)) return bad("exchange without a URL");
+    exchange.stream = integer(root, "stream");
+    exchange.initiator = text(root, "initiator");
     sink_.opened(exchange);
     exchanges_[key] = std::move(open);
   }
 
   OpenMap::iterator find(const Node* root) {
-    const auto found = exchanges_.find({integer(root, "connection"), static_cast<uint32_t>(integer(root, "ordinal"))});
+    const auto found = exchanges_.find({integer(root, "connection"), integer(root, "ordinal")});
     if (found == exchanges_.end()) bad("line for an exchange that is not open");
     return found;
   }
@@ -166,7 +243,8 @@ class LogReader {
   void part(const Node* root) {
     const auto found = find(root);
     if (found == exchanges_.end()) return;
-    Exchange& exchange = found->second->exchange;
+    Open& open = *found->second;
+    Exchange& exchange = open.exchange;
     Part part;
     const std::string_view kind = tree_.string(root, "kind");
     if (kind == "headers") part.kind = Part::Kind::headers;
@@ -180,62 +258,95 @@ class LogReader {
     part.time = time(root);
     part.first_packet = part.last_packet = line_;
     exchange.last_packet = line_;
+    exchange.closed = std::max(exchange.closed, part.time);
     part.text = tree_.boolean(root, "text", false);
     part.complete = tree_.boolean(root, "complete", true);
-    parse_name(tree_.string(root, "cause"), kAllCauses, part.cause);
-    Message& message = exchange.message(part.direction);
-    message.seen = true;
+    if (const std::string_view cause = tree_.string(root, "cause"); !cause.empty() && !parse_name(cause, kAllCauses, part.cause)) {
+      return bad("unknown cause");
+    }
+    if (const Protocol protocol = protocol_named(tree_.string(root, "protocol")); protocol != Protocol::unknown) exchange.protocol = protocol;
+    exchange.message(part.direction).seen = true;
     if (part.kind == Part::Kind::headers || part.kind == Part::Kind::trailers) return headers(root, exchange, part);
+    content(root, open, part);
+  }
 
+  void content(const Node* root, Open& open, Part& part) {
     static constexpr Decoder kText[] = {Decoder::exchange_log};
     static constexpr Decoder kBase64[] = {Decoder::exchange_log, Decoder::base64};
-    std::string decoded;
-    const Node* content = tree_.find(root, "content");
+    const Node* node = tree_.find(root, "content");
     part.decoders = kText;
-    if (content == nullptr) {
-      content = tree_.find(root, "content_base64");
+    if (node == nullptr) {
+      node = tree_.find(root, "content_base64");
       part.decoders = kBase64;
-      if (content != nullptr && !decode_base64(content->text, decoded)) return bad("content_base64 is not base64");
     }
-    if (content == nullptr || content->kind != JsonToken::Kind::string) return bad("part without content");
-    const StreamSpan piece{begin_ + content->offset + 1, content->length >= 2 ? content->length - 2 : 0};
+    if (node == nullptr || node->kind != Kind::string) return bad("part without content");
+    part.content = as_bytes(node->text);
+    if (part.decoders.size() == 2) {
+      if (!decode_base64(node->text, decoded_.emplace_back())) return bad("content_base64 is not base64");
+      part.content = as_bytes(decoded_.back());
+    }
+    const StreamSpan piece{begin_ + node->offset, node->length};
     part.pieces = std::span(&piece, 1);
-    part.content = part.decoders.size() == 2 ? as_bytes(decoded) : as_bytes(content->text);
-    part.wire_bytes = integer(root, "wire_bytes");
-    if (part.wire_bytes == 0) part.wire_bytes = part.content.size();
+    const bool counted = tree_.find(root, "wire_bytes") != nullptr;
+    part.wire_bytes = counted ? integer(root, "wire_bytes") : part.content.size();
+    Message& message = open.exchange.message(part.direction);
+    if (const std::string_view type = text(root, "content_type"); !type.empty()) message.content_type = lower_media_type(type);
     message.content_bytes += part.content.size();
     message.wire_bytes += part.wire_bytes;
-    if (part.kind == Part::Kind::body) message.sha256 = to_hex(sha256(part.content));
-    sink_.part(exchange, part);
+    if (part.kind == Part::Kind::body) {
+      message.sha256 = to_hex(sha256(part.content));
+    } else {
+      open.messages[static_cast<size_t>(part.direction)].update(part.content);
+      open.streamed[static_cast<size_t>(part.direction)] = true;
+    }
+    sink_.part(open.exchange, part);
   }
 
   void headers(const Node* root, Exchange& exchange, Part& part) {
     const Node* list = tree_.find(root, "headers");
-    if (list == nullptr) return bad("head without headers");
+    if (list == nullptr || list->kind != Kind::begin_array) return bad("head without headers");
+    if (part.direction == Direction::client_to_server && tree_.find(root, "method") != nullptr && !read_request(root, exchange)) {
+      return bad("request head without a URL");
+    }
     headers_.clear();
     for (const Node* pair = tree_.first(list); pair != nullptr; pair = tree_.next(pair)) {
       const Node* name = tree_.first(pair);
       const Node* value = name == nullptr ? nullptr : tree_.next(name);
-      if (value == nullptr || name->kind != JsonToken::Kind::string || value->kind != JsonToken::Kind::string) continue;
-      headers_.push_back({name->text, value->text, static_cast<uint32_t>(value->offset + 1 - list->offset),
-                          static_cast<uint32_t>(value->length - 2)});
-      note_header(exchange, part.direction, name->text, value->text);
+      if (value == nullptr || name->kind != Kind::string || value->kind != Kind::string) {
+        bad("header that is no pair of strings");
+        continue;
+      }
+      HeaderField field{name->text, value->text, static_cast<uint32_t>(value->offset - list->offset), static_cast<uint32_t>(value->length)};
+      if (const Node* form = tree_.next(value); form != nullptr && form->text == "base64") {
+        std::string& raw_name = decoded_.emplace_back();
+        std::string& raw_value = decoded_.emplace_back();
+        if (!decode_base64(name->text, raw_name) || !decode_base64(value->text, raw_value)) {
+          bad("header marked base64 that is not");
+          continue;
+        }
+        field.name = raw_name;
+        field.value = raw_value;
+      }
+      headers_.push_back(field);
+      note_header(exchange, part.direction, field.name, field.value);
     }
-    if (part.direction == Direction::server_to_client) exchange.status = static_cast<int>(integer(root, "status"));
+    if (part.direction == Direction::server_to_client && part.kind == Part::Kind::headers) {
+      exchange.status = static_cast<int>(std::min<uint64_t>(integer(root, "status"), 999));
+    }
     const StreamSpan piece{begin_ + list->offset, list->length};
+    static constexpr Decoder kSteps[] = {Decoder::exchange_log};
     part.pieces = std::span(&piece, 1);
+    part.decoders = kSteps;
     part.wire_bytes = integer(root, "wire_bytes");
     part.headers = headers_;
     sink_.part(exchange, part);
   }
 
-  void counts(const Node* list, ByteCounts& out) const {
+  void counts(const Node* list, ByteCounts& out) {
     for (const Node* row = tree_.first(list); row != nullptr; row = tree_.next(row)) {
       Cause cause;
-      if (!parse_name(row->key, kAllCauses, cause)) continue;
-      uint64_t value = 0;
-      std::from_chars(row->text.data(), row->text.data() + row->text.size(), value);
-      out.add(cause, value);
+      if (parse_name(row->key, kAllCauses, cause)) out.add(cause, integer_of(row));
+      else bad("unknown cause");
     }
   }
 
@@ -243,17 +354,32 @@ class LogReader {
     const auto found = find(root);
     if (found == exchanges_.end()) return;
     Exchange& exchange = found->second->exchange;
-    exchange.closed = time(root);
-    for (const Direction d : {Direction::client_to_server, Direction::server_to_client}) {
+    if (const Timestamp at = time(root); at.ns != 0) exchange.closed = at;
+    exchange.last_packet = line_;
+    for (const Direction d : kDirections) {
       const Node* side = tree_.find(root, to_string(d));
-      counts(tree_.find(side, "bytes"), exchange.message(d).bytes);
-      exchange.message(d).complete = tree_.boolean(side, "complete", false);
+      Message& message = exchange.message(d);
+      const auto index = static_cast<size_t>(d);
+      if (found->second->streamed[index]) message.sha256 = to_hex(found->second->messages[index].digest());
+      if (side == nullptr) continue;
+      message.seen = tree_.boolean(side, "seen", message.seen);
+      message.complete = tree_.boolean(side, "complete", false);
+      if (const std::string_view media = text(side, "content_type"); !media.empty()) message.content_type = lower_media_type(media);
+      counts(tree_.find(side, "bytes"), message.bytes);
+      if (tree_.find(side, "content_bytes") != nullptr) message.content_bytes = integer(side, "content_bytes");
+      if (tree_.find(side, "wire_bytes") != nullptr) message.wire_bytes = integer(side, "wire_bytes");
+      if (const std::string_view digest = tree_.string(side, "sha256"); digest.size() == 64) message.sha256 = digest;
+      strings(tree_.find(side, "content_codings"), message.content_codings);
+      // A writer that does not count: what it logged was there to be logged.
+      if (tree_.find(side, "bytes") == nullptr) message.bytes.add(Cause::decoded, message.wire_bytes);
     }
     CloseReason reason = CloseReason::end_of_capture;
-    parse_name(tree_.string(root, "reason"),
-               {CloseReason::complete, CloseReason::reset, CloseReason::connection_closed, CloseReason::gap,
-                CloseReason::malformed, CloseReason::end_of_capture},
-               reason);
+    if (!parse_name(tree_.string(root, "reason"),
+                    {CloseReason::complete, CloseReason::reset, CloseReason::connection_closed, CloseReason::gap,
+                     CloseReason::malformed, CloseReason::end_of_capture},
+                    reason)) {
+      bad("unknown reason of a close");
+    }
     end_exchange(found, reason);
   }
 
@@ -262,34 +388,90 @@ class LogReader {
     exchanges_.erase(found);
   }
 
-  void connection_closed(const Node* root) {
+  Connection* connection_of(const Node* root) {
     const auto found = connections_.find(integer(root, "connection"));
-    if (found == connections_.end()) return bad("end of a connection that is not open");
-    ConnectionInfo& info = *found->second;
-    for (const Direction d : {Direction::client_to_server, Direction::server_to_client}) {
-      counts(tree_.find(root, to_string(d)), info.overhead[static_cast<size_t>(d)]);
-    }
-    for (auto exchange = exchanges_.lower_bound({info.id, 0}); exchange != exchanges_.end() && exchange->first.first == info.id;) {
+    if (found != connections_.end()) return found->second.get();
+    bad("line for a connection that is not open");
+    return nullptr;
+  }
+
+  void connection_closed(const Node* root) {
+    Connection* connection = connection_of(root);
+    if (connection == nullptr) return;
+    ConnectionInfo& info = connection->info;
+    const uint64_t key = integer(root, "connection");
+    if (const std::string_view protocol = text(root, "protocol"); !protocol.empty()) info.protocol = protocol;
+    info.mid_stream = tree_.boolean(root, "mid_stream", info.mid_stream);
+    read_tls(tree_.find(root, "tls"), info);
+    for (const Direction d : kDirections) counts(tree_.find(root, to_string(d)), info.overhead[static_cast<size_t>(d)]);
+    for (auto exchange = exchanges_.lower_bound({key, 0}); exchange != exchanges_.end() && exchange->first.first == key;) {
       end_exchange(exchange++, CloseReason::connection_closed);
     }
     sink_.connection(info, ExchangeSink::ConnectionEvent::closed);
-    connections_.erase(found);
+    connections_.erase(key);
+  }
+
+  void dns(const Node* root) {
+    const Connection* connection = connection_of(root);
+    if (connection == nullptr) return;
+    DnsName name;
+    if (!parse_name(tree_.string(root, "direction"), {Direction::client_to_server, Direction::server_to_client}, name.direction)) {
+      return bad("dns without a direction");
+    }
+    name.name = text(root, "name");
+    name.type = text(root, "query_type");
+    name.time = time(root);
+    name.packet = line_;
+    name.bytes = integer(root, "bytes");
+    if (const Node* node = tree_.find(root, "name")) name.span = {begin_ + node->offset, node->length};
+    sink_.dns(connection->info, name);
+  }
+
+  void resolved(const Node* root) {
+    const IpAddress ip = IpAddress::parse(tree_.string(root, "ip"));
+    const std::string_view name = text(root, "name");
+    if (ip.family == 0 || name.empty()) return bad("resolved without an address or a name");
+    sink_.resolved(ip, name);
+  }
+
+  void issue(const Node* root) {
+    Cause cause = Cause::malformed;
+    if (!parse_name(tree_.string(root, "cause"), kAllCauses, cause)) bad("unknown cause");
+    sink_.issue({cause, std::string(tree_.string(root, "what").substr(0, 512)), line_, 0});
   }
 
   ExchangeSink& sink_;
   JsonTree tree_;
   uint64_t line_ = 0, begin_ = 0;
+  bool headed_ = false;
+  std::deque<std::string> decoded_;  // of the current line
   std::vector<HeaderField> headers_;
-  std::map<uint64_t, std::unique_ptr<ConnectionInfo>> connections_;
+  std::map<uint64_t, std::unique_ptr<Connection>> connections_;  // by the log's number
   OpenMap exchanges_;
 };
+
+std::string_view first_line(Bytes file) {
+  std::string_view head = as_text(file.first(std::min<size_t>(file.size(), 64 << 10)));
+  if (head.starts_with("\xef\xbb\xbf")) head.remove_prefix(3);
+  return head.substr(0, head.find('\n'));
+}
 
 }  // namespace
 
 bool looks_like_exchange_log(Bytes file) {
-  const std::string_view head = as_text(file.first(std::min<size_t>(file.size(), 512)));
-  const size_t line = std::min(head.find('\n'), head.size());
-  return head.starts_with("{") && head.substr(0, line).find(kMagic) != head.npos;
+  const std::string_view head = first_line(file);
+  return head.starts_with("{") && head.substr(0, 512).find("\"" + std::string(kMagic) + "\"") != head.npos;
+}
+
+std::string exchange_log_comment(Bytes file) {
+  JsonTokenizer json(first_line(file));
+  JsonTree tree;
+  if (!tree.read(json)) return {};
+  std::string comment(tree.string(&tree.root(), "comment"));
+  if (tree.boolean(&tree.root(), "simulated", false) && comment.find("SIMULATED") == comment.npos) {
+    comment.insert(0, comment.empty() ? "SIMULATED" : "SIMULATED: ");
+  }
+  return comment;
 }
 
 Status read_exchange_log(Bytes file, ExchangeSink& sink) {
@@ -299,7 +481,16 @@ Status read_exchange_log(Bytes file, ExchangeSink& sink) {
     const void* found = std::memchr(file.data() + begin, '\n', file.size() - begin);
     const uint64_t end = found == nullptr ? file.size() : static_cast<uint64_t>(static_cast<const uint8_t*>(found) - file.data());
     ++number;
-    if (end > begin) reader.line(file, begin, end, number);
+    const std::string_view line = as_text(file.subspan(begin, end - begin));
+    if (line.find_first_not_of(" \t\r") != line.npos) {
+      Status status = reader.line(file, begin, end, number);
+      if (!status) {
+        // Another version further down: what was read so far stands.
+        if (number == 1) return status;
+        sink.issue({Cause::unsupported, "exchange log: " + status.error().message + "; the rest is not read", number, 0});
+        break;
+      }
+    }
     begin = end + 1;
   }
   reader.finish();

@@ -1,5 +1,6 @@
 #include "capture/input/json_tree.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace vitrine {
@@ -13,6 +14,15 @@ bool JsonTree::read(JsonTokenizer& json, uint32_t max_nodes) {
     uint32_t last_child;
   };
   std::vector<Open> open;
+  // What is still open when reading stops early reaches as far as it was read.
+  const auto stopped = [&] {
+    for (const Open& container : open) {
+      Node& node = nodes_[container.node];
+      node.cut = true;
+      node.length = std::max(last_.offset, node.offset + 1) - node.offset;
+    }
+    return false;
+  };
   std::string_view key;
   std::string scratch;
   const auto keep = [&](const JsonToken& token) -> std::string_view {
@@ -34,7 +44,7 @@ bool JsonTree::read(JsonTokenizer& json, uint32_t max_nodes) {
     }
     if (nodes_.size() >= max_nodes) {
       overflowed_ = true;
-      if (!json.skip(last_)) return false;
+      if (!json.skip(last_)) return stopped();
       if (open.empty()) return true;
       continue;
     }
@@ -60,7 +70,7 @@ bool JsonTree::read(JsonTokenizer& json, uint32_t max_nodes) {
       return true;
     }
   }
-  return false;
+  return stopped();
 }
 
 const JsonTree::Node* JsonTree::first(const Node* container) const {
