@@ -88,7 +88,7 @@ Result<Input> Input::open(const std::string& path, const InputOptions& options, 
     summary.case_key = as_text(key.digest());
   }
   if (looks_like_capture(bytes)) {
-    CaptureMetadata metadata = scan_capture(bytes);
+    CaptureMetadata metadata = scan_capture(bytes, [&](uint64_t position) { input.file_->drop_pages(0, position); });
     summary.format = metadata.format == "pcapng" ? InputFormat::pcapng : InputFormat::pcap;
     summary.dropped = metadata.dropped;
     summary.packets = metadata.packets;
@@ -108,8 +108,10 @@ Result<Input> Input::open(const std::string& path, const InputOptions& options, 
     }
   } else if (looks_like_exchange_log(bytes)) {
     summary.format = InputFormat::exchange_log;
+    if (std::string comment = exchange_log_comment(bytes); !comment.empty()) summary.comments.push_back(std::move(comment));
   } else if (looks_like_har(bytes)) {
     summary.format = InputFormat::har;
+    if (std::string comment = har_comment(bytes); !comment.empty()) summary.comments.push_back(std::move(comment));
   } else {
     return fail(ErrorCode::unreadable,
                 "not a pcap, pcapng, HAR or exchange log file (gzip of either is fine). First bytes: " +
