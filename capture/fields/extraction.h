@@ -19,6 +19,13 @@
 
 namespace vitrine {
 
+// Sizes up to which an unreadable value in a place for tokens is taken for one.
+// Cookies and authorization are made by the server and only given back. A
+// header named "…-token" may be made by the client, and anti-fraud components
+// put encrypted fingerprints there: only what is too short for one passes.
+inline constexpr uint16_t kCredentialBytes = 1024;
+inline constexpr uint16_t kClientTokenBytes = 96;
+
 // What lives as long as an exchange.
 struct ExchangeFields {
   ExchangeId id;
@@ -52,7 +59,7 @@ class Extraction {
     uint64_t wire = 0;       // stream bytes it stands for
     uint32_t depth = 0;      // decoders above it
     bool cut = false;
-    bool credential = false; // tokens are expected here: short ones are no opaque blobs
+    uint16_t credential = 0; // a token is expected here: one of at most this many bytes is no opaque blob
     bool content = false;    // a whole body or message: a text leaf gets "|text"
     bool body_like = false;  // everything a body can be is tried: JSON lines, multipart
   };

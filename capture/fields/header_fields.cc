@@ -17,11 +17,11 @@ Decoder head_decoder(const Exchange& exchange) {
 }
 
 // Where tokens stand: headers that authenticate, and those that guard against
-// forged or automated requests.
-bool is_credential(std::string_view name) {
-  if (name == "authorization" || name == "proxy-authorization" || name == "x-api-key" || name == "api-key") return true;
-  if (name.find("csrf") != std::string_view::npos || name.find("xsrf") != std::string_view::npos) return true;
-  return name.ends_with("-token") || name == "token";
+// forged or automated requests. 0 = not such a place.
+uint16_t credential_bytes(std::string_view name) {
+  if (name == "authorization" || name == "proxy-authorization" || name == "x-api-key" || name == "api-key") return kCredentialBytes;
+  if (name.find("csrf") != std::string_view::npos || name.find("xsrf") != std::string_view::npos) return kCredentialBytes;
+  return name.ends_with("-token") || name == "token" ? kClientTokenBytes : 0;
 }
 
 }  // namespace
@@ -52,10 +52,10 @@ void Extraction::headers(const Part& part) {
     } else if (lower_ == "set-cookie" && direction_ == Direction::server_to_client) {
       set_cookie(header);
     } else {
-      header.credential = is_credential(lower_);
+      header.credential = credential_bytes(lower_);
       const uint32_t nth = names_.count(scope, hash_key(lower_, 0));
       const Place place = name_place(Location::header, lower_, nth);
-      if (header.credential && open_authorization(header, place)) continue;
+      if (header.credential != 0 && open_authorization(header, place)) continue;
       value(header, place);
     }
   }
@@ -85,7 +85,7 @@ void Extraction::cookies(const Value& header) {
     cookie.wire = share(header.wire, cookie.bytes.size(), text.size());
     cookie.origin = child(parent, Decoder::cookie, value_at, cookie.bytes.size());
     cookie.depth = header.depth + 1;
-    cookie.credential = true;
+    cookie.credential = kCredentialBytes;
     value(cookie, name_place(Location::cookie, name, names_.count(scope, hash_key(name, 0))));
   }
   names_.end(scope);
@@ -100,7 +100,7 @@ void Extraction::set_cookie(const Value& header) {
     item.wire = share(header.wire, bytes.size(), header.bytes.size());
     item.origin = child(parent, Decoder::set_cookie, offset, bytes.size());
     item.depth = header.depth + 1;
-    item.credential = true;
+    item.credential = kCredentialBytes;
     return item;
   };
   value(make(parsed.value, parsed.value_offset), name_place(Location::cookie, parsed.name, 0));

@@ -16,7 +16,6 @@ constexpr uint16_t kAlnum = C::kDigit | C::kLower | C::kUpper | C::kHexLetter;
 constexpr size_t kMinBase64 = 16;      // characters
 constexpr size_t kMinHex = 24;
 constexpr size_t kOpaqueBytes = 64;    // decoded bytes from which a blob is reported opaque
-constexpr size_t kCredentialBytes = 1024;
 constexpr size_t kDenseText = 128;
 constexpr size_t kExpansion = 1100;    // deflate's own maximum is 1032
 
@@ -165,7 +164,7 @@ bool Extraction::open_jwt(const Value& value, Place place) {
   signature.bytes = text.substr(second + 1);
   signature.origin = child(whole, Decoder::text, second + 1, signature.bytes.size());
   signature.wire = share(value.wire, signature.bytes.size(), text.size());
-  signature.credential = true;
+  signature.credential = kCredentialBytes;
   signature.content = false;
   leaf(signature, char_classes(signature.bytes), key_place(jwt.pattern, "signature", 0), -1);
   return true;
@@ -331,7 +330,7 @@ void Extraction::leaf(const Value& value, CharClasses classes, Place place, floa
     const float entropy = byte_entropy(as_bytes(text));
     if (entropy >= 5.5F) opaque_entropy = entropy;
   }
-  if (value.credential && text.size() <= kCredentialBytes) opaque_entropy = -1;
+  if (text.size() <= value.credential) opaque_entropy = -1;
   const bool opaque = opaque_entropy >= 0;
   if (!value.content || binary || opaque) {
     emit(text, binary ? ValueType::binary : ValueType::string, value, place, node(value.origin), opaque, opaque_entropy);

@@ -577,9 +577,12 @@ void Http1Framer::gap(Side& s, const StreamChunk& chunk) {
   const Cause cause = chunk.gap_is_snaplen ? Cause::truncated : Cause::gap;
   const Input in{{}, chunk.offset, chunk.time, chunk.packet};
   uint64_t length = chunk.gap_length;
+  const auto account = [&](uint64_t message, uint64_t n) {
+    if (!chunk.gap_accounted) sink_.on_bytes(s.direction, message, cause, n);
+  };
   const auto hole = [&](uint64_t n) {
     emit(HttpEvent::Kind::data, s, s.message, {chunk.offset, n}, in, in.packet, cause);
-    sink_.on_bytes(s.direction, s.message, cause, n);
+    account(s.message, n);
   };
   switch (s.state) {
     case State::length: {
@@ -616,7 +619,7 @@ void Http1Framer::gap(Side& s, const StreamChunk& chunk) {
       hole(length);
       return;
     case State::tunnel:
-      sink_.on_bytes(s.direction, s.message, cause, length);
+      account(s.message, length);
       return;
     case State::start:
     case State::resync:
@@ -624,11 +627,11 @@ void Http1Framer::gap(Side& s, const StreamChunk& chunk) {
       if (s.state == State::start) s.skip_cause = cause;
       skip(s, s.buffer.size());
       s.buffer.clear();
-      sink_.on_bytes(s.direction, 0, cause, length);
+      account(0, length);
       lose(s, cause);
       return;
     case State::closed:
-      sink_.on_bytes(s.direction, 0, cause, length);
+      account(0, length);
       return;
   }
 }

@@ -584,16 +584,19 @@ void Http2Framer::gap(Side& s, const StreamChunk& chunk) {
   const Cause cause = chunk.gap_is_snaplen ? Cause::truncated : Cause::gap;
   Input in{{}, chunk.offset, chunk.time, chunk.packet};
   const uint64_t length = chunk.gap_length;
+  const auto account = [&](uint64_t message) {
+    if (!chunk.gap_accounted) sink_.on_bytes(s.direction, message, cause, length);
+  };
   const bool inside =
       (s.state == State::data || s.state == State::skipped || s.state == State::buffered) && length <= s.remaining;
   if (s.state == State::closed) {
-    sink_.on_bytes(s.direction, 0, cause, length);
+    account(0);
     return;
   }
   if (inside && s.state == State::data) {
     const StreamSpan span{chunk.offset, length};
     emit(HttpEvent::Kind::data, s, s.frame.stream, {&span, 1}, in, in.packet, cause);
-    sink_.on_bytes(s.direction, s.frame.stream, cause, length);
+    account(s.frame.stream);
     s.pad_length_due = false;
     s.remaining -= static_cast<uint32_t>(length);
     s.padding = std::min(s.padding, s.remaining);
@@ -618,7 +621,7 @@ void Http2Framer::gap(Side& s, const StreamChunk& chunk) {
         }
       }
     }
-    sink_.on_bytes(s.direction, s.skip_message, cause, length);
+    account(s.skip_message);
     s.remaining -= static_cast<uint32_t>(length);
     s.state = s.remaining > 0 ? State::skipped : State::frame_header;
     return;
@@ -628,7 +631,7 @@ void Http2Framer::gap(Side& s, const StreamChunk& chunk) {
   if (s.state == State::buffered) partial += kFrameHeader;
   if (partial > 0) sink_.on_bytes(s.direction, 0, cause, partial);
   s.buffer.clear();
-  sink_.on_bytes(s.direction, 0, cause, length);
+  account(0);
   issue(cause, "http2: frame boundaries lost in a gap", chunk.packet);
   lose(s, cause, in);
 }

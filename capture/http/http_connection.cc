@@ -165,7 +165,7 @@ struct HttpConnection::State {
       case Mode::unknown:
         if (chunk.kind == StreamChunk::Kind::data) {
           builder.on_bytes(chunk.direction, 0, Cause::unsupported, chunk.bytes.size());
-        } else if (chunk.kind == StreamChunk::Kind::gap) {
+        } else if (chunk.kind == StreamChunk::Kind::gap && !chunk.gap_accounted) {
           builder.on_bytes(chunk.direction, 0, chunk.gap_is_snaplen ? Cause::truncated : Cause::gap, chunk.gap_length);
         }
         break;

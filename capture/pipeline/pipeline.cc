@@ -80,6 +80,7 @@ class Reader {
     Packet packet;
     while (count < kBatchPackets && bytes < kBatchBytes) {
       if (!packets_.next(packet)) {
+        ip_.finish();  // counts fragments whose datagram never became whole
         batch->last = true;
         break;
       }
