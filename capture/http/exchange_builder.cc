@@ -460,6 +460,12 @@ void ExchangeBuilder::data(ExchangeState& x, const HttpEvent& event) {
     message.bytes.add(Cause::malformed, event.data.size());
     return;
   }
+  if (m.body_given && !m.websocket) {
+    // RFC 9113 8.1: trailers end the message; the body was given with them.
+    message.bytes.add(Cause::malformed, event.data.size());
+    issue({Cause::malformed, "http: data behind the trailers", event.packet, 0});
+    return;
+  }
   const StreamSpan span = event.pieces.empty() ? StreamSpan{} : event.pieces.front();
   if (m.first_packet == 0) m.first_packet = event.first_packet ? event.first_packet : event.packet;
   m.last_packet = event.packet;
