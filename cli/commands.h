@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "capture/pipeline/input.h"
+#include "cli/output.h"
 
 namespace vitrine::cli {
 
@@ -55,22 +56,6 @@ class ProgressBar {
 
 // Counted issues as warnings on stderr: what was skipped, where, how often.
 void print_issues(const IssueLog& issues, const std::string& path, bool quiet);
-
-// A file, or standard output for "" and "-". Buffered; errors surface in close().
-class Output {
- public:
-  static Result<Output> open(const std::string& path);
-  Output(Output&& other) noexcept;
-  ~Output();
-  Status write(std::string_view text);
-  Status close();
-
- private:
-  Output() = default;
-  int descriptor_ = -1;
-  bool owned_ = false;
-  std::string path_;
-};
 
 // Where shipped data (policies/, examples/) lies: --data, $VITRINE_DATA, beside
 // the program, the installation prefix, or the source tree it was built from.

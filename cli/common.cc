@@ -92,47 +92,6 @@ void print_issues(const IssueLog& issues, const std::string& path, bool quiet) {
   if (rows.size() > kRows) std::fprintf(stderr, "vitrine: warning: %s: %zu further kinds\n", path.c_str(), rows.size() - kRows);
 }
 
-Result<Output> Output::open(const std::string& path) {
-  Output out;
-  out.path_ = path.empty() || path == "-" ? "standard output" : path;
-  if (path.empty() || path == "-") {
-    out.descriptor_ = STDOUT_FILENO;
-    return out;
-  }
-  // Recorded values are evidence: readable by the owner only.
-  out.descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (out.descriptor_ < 0) return fail(ErrorCode::usage, std::string("cannot create: ") + std::strerror(errno), path);
-  out.owned_ = true;
-  return out;
-}
-
-Output::Output(Output&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)), owned_(std::exchange(other.owned_, false)),
-      path_(std::move(other.path_)) {}
-
-Output::~Output() {
-  if (owned_) ::close(descriptor_);
-}
-
-Status Output::write(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(descriptor_, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return fail(ErrorCode::unreadable, std::string("cannot write: ") + std::strerror(errno), path_);
-    text.remove_prefix(static_cast<size_t>(n));
-  }
-  return {};
-}
-
-Status Output::close() {
-  if (owned_ && ::close(descriptor_) != 0) {
-    owned_ = false;
-    return fail(ErrorCode::unreadable, std::string("cannot write: ") + std::strerror(errno), path_);
-  }
-  owned_ = false;
-  return {};
-}
-
 Result<std::string> data_folder(const std::string& from_flag) {
   namespace fs = std::filesystem;
   std::vector<std::string> candidates;

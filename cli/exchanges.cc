@@ -75,9 +75,7 @@ int run(const InputFlags& flags, bool json, const std::string& path) {
           return std::make_unique<ExchangesConsumer>(json, *logs.back());
         },
         [&](std::span<std::unique_ptr<ShardOutput>> outputs) {
-          std::string text;
-          append_in_order(outputs, text);
-          return output->write(text);
+          return write_in_order(outputs, [&](std::string_view text) { return output->write(text); });
         },
         [&](uint64_t done, uint64_t total) { bar.update(done, total); });
     for (const auto& log : logs) issues.merge(*log);

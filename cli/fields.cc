@@ -46,8 +46,9 @@ class FieldsConsumer : public ShardConsumer, private FieldSink {
   }
   std::unique_ptr<ShardOutput> take() override {
     output_->mark(position_);
-    return std::exchange(output_, std::make_unique<DraftOutput>());
+    return std::exchange(output_, pool_.get());
   }
+  void recycle(std::unique_ptr<ShardOutput> output) override { pool_.put(std::move(output)); }
   void connection(const ConnectionInfo& info, ConnectionEvent event) override { line_.extractor().connection(info, event); }
   void opened(const Exchange& exchange) override { line_.extractor().opened(exchange); }
   void part(const Exchange& exchange, const Part& part) override { line_.extractor().part(exchange, part); }
@@ -70,7 +71,8 @@ class FieldsConsumer : public ShardConsumer, private FieldSink {
   FieldJsonWriter writer_;
   OutputPosition position_;
   DraftSampler sampler_;
-  std::unique_ptr<DraftOutput> output_ = std::make_unique<DraftOutput>();
+  OutputPool<DraftOutput> pool_;
+  std::unique_ptr<DraftOutput> output_ = pool_.get();
 };
 
 // A draft is known only when the typing has ended: its line stands behind those
@@ -102,7 +104,9 @@ void append_draft_line(const DraftObservation& draft, const OwnedDraftSample& st
 
 Status run_one(const std::string& path, const Knowledge& knowledge, const FieldsFlags& flags, Output& output) {
   IssueLog issues;
-  Result<Input> input = Input::open(path, flags.input.options(), issues);
+  InputOptions options = flags.input.options();
+  options.http.digests = false;  // lines have none
+  Result<Input> input = Input::open(path, options, issues);
   if (!input) return tl::unexpected(input.error());
   std::vector<std::unique_ptr<IssueLog>> logs;
   ProgressBar bar(path, flags.input.quiet);
@@ -118,10 +122,7 @@ Status run_one(const std::string& path, const Knowledge& knowledge, const Fields
       },
       [&](std::span<std::unique_ptr<ShardOutput>> outputs) -> Status {
         drafts.batch(outputs);
-        if (outputs.size() == 1) return output.write(outputs[0]->bytes);
-        std::string text;
-        append_in_order(outputs, text);
-        return output.write(text);
+        return write_in_order(outputs, [&](std::string_view text) { return output.write(text); });
       },
       [&](uint64_t done, uint64_t total) { bar.update(done, total); });
   for (const auto& log : logs) issues.merge(*log);
@@ -154,7 +155,7 @@ void add_fields(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand("fields", "every value a client and server exchanged, decoded and typed, as NDJSON");
   auto flags = std::make_shared<FieldsFlags>();
   flags->input.add_to(*command, true);
-  command->add_option("-o,--output", flags->output, "file to write, mode 0600 (default: standard output)")->type_name("FILE");
+  command->add_option("-o,--output", flags->output, "file to write, mode 0600; .zst and .gz are compressed (default: standard output)")->type_name("FILE");
   command->add_flag("--typed", flags->typed, "only values whose type is known");
   command->add_flag("--sent", flags->sent, "only what the client sent");
   command->add_option("--policies", flags->policies, "further folder with clients/*.yaml; repeatable")->type_name("DIR");

@@ -36,7 +36,7 @@ void BodyReader::begin(const HttpLimits& limits, std::vector<Decoder> decoders, 
   }
   if (events != nullptr) {
     events_.emplace(*events);
-    hash_.emplace();
+    if (limits.digests) hash_.emplace();
   }
 }
 
@@ -164,11 +164,12 @@ BodyReader::Outcome BodyReader::finish(bool complete) {
     out.cause = cut_;
     out.issue = cut_issue_;
   }
-  if (hash_ && streamed_) {
-    digest_ = to_hex(hash_->digest());
+  if (events_ && streamed_) {
+    if (hash_) digest_ = to_hex(hash_->digest());
     return out;
   }
   out.content = !view_.empty() ? view_ : kept_ ? kept_->view() : Bytes{};
+  if (!limits_.digests) return out;
   if (out.content.empty())
     digest_ = kEmptySha256;
   else

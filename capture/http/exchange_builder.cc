@@ -366,7 +366,7 @@ void ExchangeBuilder::start_websocket(ExchangeState& x, const HttpEvent& respons
     if (!closed_[index(m.direction)] && x.exchange.status == 101) m.ended = false;
     if (m.body_given && x.exchange.status != 101) continue;  // it had ended before
     m.websocket = std::make_unique<WebSocketParser>(m, agreed.deflate, !agreed.no_context_takeover[index(m.direction)]);
-    m.websocket_hash = std::make_unique<Sha256Stream>();
+    if (limits_.digests) m.websocket_hash = std::make_unique<Sha256Stream>();
     if (!m.body_given && m.body.wire_bytes() > 0) {
       // HTTP/2: frames sent before the response came were kept as a body.
       const BodyReader::Outcome early = m.body.finish(false);
@@ -555,7 +555,7 @@ void ExchangeBuilder::end_message(ExchangeState& x, Direction direction, bool co
   message.complete = complete && message.seen && !m.body_bad;
   if (m.websocket) {
     m.websocket->finish(complete ? Cause::truncated : cause, time, packet);
-    message.sha256 = to_hex(m.websocket_hash->digest());
+    if (m.websocket_hash) message.sha256 = to_hex(m.websocket_hash->digest());
   } else if (message.seen || m.body.wire_bytes() > 0) {
     body_part(x, direction, complete, cause == Cause::decoded ? Cause::truncated : cause, time, packet);
   }
@@ -652,7 +652,7 @@ void ExchangeBuilder::MessageState::on_message(const WebSocketMessage& m) {
   static constexpr Decoder kPlain[] = {Decoder::websocket};
   static constexpr Decoder kDeflated[] = {Decoder::websocket, Decoder::permessage_deflate};
   message().content_bytes += m.content.size();
-  websocket_hash->update(m.content);
+  if (websocket_hash) websocket_hash->update(m.content);
   Part part;
   part.kind = Part::Kind::message;
   part.direction = direction;

@@ -19,6 +19,7 @@ struct HttpLimits {
   uint32_t header_bytes = 1u << 20;       // one head
   uint32_t headers = 2000;                // fields kept of one head; the rest is counted
   uint32_t streams = 10000;               // concurrently open HTTP/2 streams followed
+  bool digests = true;                    // Message::sha256; false: left empty
 };
 
 class HttpConnection : public StreamSink {

@@ -32,6 +32,7 @@ class WholeFileSink : public ExchangeSink {
     if (!status_) return;
     std::unique_ptr<ShardOutput> output = consumer_.take();
     status_ = merge_(std::span(&output, 1));
+    if (output) consumer_.recycle(std::move(output));
   }
   const Status& status() const { return status_; }
 
@@ -156,6 +157,7 @@ Status Input::run(IssueLog& issues, const ConsumerFactory& consumer, const Merge
   options.consumer = consumer;
   options.merge = merge;
   options.observer = observer;
+  options.http = options_.http;
   if (progress) options.progress = [&](uint64_t done) { progress(done, bytes.size()); };
   options.release = [this](uint64_t position) { file_->release_before(position); };
   Result<PipelineSummary> summary = run_pipeline(**reader, *secrets_, processes_, issues, options);

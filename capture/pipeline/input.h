@@ -21,6 +21,7 @@ struct InputOptions {
   unsigned threads = 1;
   bool digest = false;                // compute sha256 and case_key of the file (a pass over it)
   bool ignore_embedded_secrets = false;  // audit what an observer without keys sees
+  HttpLimits http;                    // of packet captures
 };
 
 // What is known of an input besides its exchanges.

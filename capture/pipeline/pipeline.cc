@@ -9,9 +9,12 @@
 namespace vitrine {
 namespace {
 
-constexpr size_t kBatchPackets = 8192;
-constexpr uint64_t kBatchBytes = 8 << 20;
-constexpr size_t kBatchesInFlight = 4;
+// A batch and what is made of it (about four times its bytes) should still be
+// in the processor's cache when the merge writes it; the batches in flight let
+// a shard run ahead of another while its connections are the busy ones.
+constexpr size_t kBatchPackets = 1024;
+constexpr uint64_t kBatchBytes = 512 << 10;
+constexpr size_t kBatchesInFlight = 24;
 // A connection without a packet for this long (capture time) is closed; TCP
 // keep-alives default to 45-75 s in browsers, long polls to a few minutes.
 constexpr int64_t kIdleNs = 600ll * 1'000'000'000;
@@ -68,7 +71,7 @@ struct Worker {
 class Reader {
  public:
   Reader(PacketReader& packets, IssueLog& issues, PipelineSummary& summary, size_t shards)
-      : packets_(packets), ip_(issues), summary_(summary), shards_(shards) {}
+      : packets_(packets), ip_(issues), summary_(summary), shards_(shards), load_(shards), shard_of_(kBuckets, kUnassigned) {}
 
   std::shared_ptr<Batch> next() {
     auto batch = std::make_shared<Batch>();
@@ -93,8 +96,7 @@ class Reader {
       Datagram datagram;
       if (!ip_.decode(packet, datagram)) continue;
       ++summary_.datagrams;
-      const size_t shard = shards_ == 1 ? 0 : FlowKeyHash{}(flow_key(datagram)) % shards_;
-      batch->shards[shard].push_back(std::move(datagram));
+      batch->shards[shard_of(datagram)].push_back(std::move(datagram));
     }
     batch->position = packets_.position();
     batch->last_time = summary_.last;
@@ -107,10 +109,29 @@ class Reader {
   }
 
  private:
+  static constexpr size_t kBuckets = 1 << 14;
+  static constexpr uint16_t kUnassigned = UINT16_MAX;
+
+  // Flows whose hashes share a bucket share a shard; a bucket goes to the shard
+  // that had the fewest bytes when it was first met. Only speed depends on it.
+  size_t shard_of(const Datagram& datagram) {
+    if (shards_ == 1) return 0;
+    uint16_t& shard = shard_of_[FlowKeyHash{}(flow_key(datagram)) % kBuckets];
+    if (shard == kUnassigned) {
+      shard = static_cast<uint16_t>(std::min_element(load_.begin(), load_.end()) - load_.begin());
+      load_[shard] += kNewBucket;  // handshakes of many flows at once: go round
+    }
+    load_[shard] += datagram.payload.size();
+    return shard;
+  }
+  static constexpr uint64_t kNewBucket = 64 << 10;
+
   PacketReader& packets_;
   IpReassembler ip_;
   PipelineSummary& summary_;
   size_t shards_;
+  std::vector<uint64_t> load_;
+  std::vector<uint16_t> shard_of_;
   Timestamp last_sweep_;
 };
 
@@ -124,7 +145,7 @@ Result<PipelineSummary> run_pipeline(PacketReader& packets, const SecretStore& s
   for (size_t i = 0; i < shards; ++i) {
     auto worker = std::make_unique<Worker>();
     worker->consumer = options.consumer(static_cast<unsigned>(i));
-    worker->shard = std::make_unique<Shard>(secrets, processes, *worker->consumer, options.observer);
+    worker->shard = std::make_unique<Shard>(secrets, processes, *worker->consumer, options.observer, options.http);
     workers.push_back(std::move(worker));
   }
   if (shards > 1) {
@@ -143,6 +164,9 @@ Result<PipelineSummary> run_pipeline(PacketReader& packets, const SecretStore& s
       batch.done.wait(lock, [&] { return batch.pending == 0; });
     }
     if (status) status = options.merge(batch.outputs);
+    for (size_t i = 0; i < shards; ++i) {
+      if (batch.outputs[i]) workers[i]->consumer->recycle(std::move(batch.outputs[i]));
+    }
     if (options.progress) options.progress(batch.position);
     if (options.release) options.release(batch.position);
     in_flight.pop_front();
@@ -177,11 +201,9 @@ Result<PipelineSummary> run_pipeline(PacketReader& packets, const SecretStore& s
   return summary;
 }
 
-void append_in_order(std::span<std::unique_ptr<ShardOutput>> outputs, std::string& out) {
-  if (outputs.size() == 1) {
-    out.append(outputs[0]->bytes);
-    return;
-  }
+Status write_in_order(std::span<std::unique_ptr<ShardOutput>> outputs,
+                      const std::function<Status(std::string_view)>& write) {
+  if (outputs.size() == 1) return write(outputs[0]->bytes);
   std::vector<size_t> next(outputs.size(), 0);
   for (;;) {
     size_t best = outputs.size();
@@ -189,12 +211,21 @@ void append_in_order(std::span<std::unique_ptr<ShardOutput>> outputs, std::strin
       if (next[i] == outputs[i]->marks.size()) continue;
       if (best == outputs.size() || outputs[i]->marks[next[i]].position < outputs[best]->marks[next[best]].position) best = i;
     }
-    if (best == outputs.size()) return;
+    if (best == outputs.size()) return {};
     const auto& marks = outputs[best]->marks;
     const size_t begin = next[best] == 0 ? 0 : marks[next[best] - 1].end;
-    out.append(outputs[best]->bytes, begin, marks[next[best]].end - begin);
+    if (Status written = write(std::string_view(outputs[best]->bytes).substr(begin, marks[next[best]].end - begin)); !written) {
+      return written;
+    }
     ++next[best];
   }
+}
+
+void append_in_order(std::span<std::unique_ptr<ShardOutput>> outputs, std::string& out) {
+  (void)write_in_order(outputs, [&](std::string_view piece) -> Status {
+    out.append(piece);
+    return {};
+  });
 }
 
 }  // namespace vitrine

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +31,10 @@ struct ShardOutput {
   std::string bytes;
   std::vector<Mark> marks;
 
+  void clear() {
+    bytes.clear();
+    marks.clear();
+  }
   // Text appended to bytes since the last call belongs to `position`.
   void mark(OutputPosition position) {
     if (!marks.empty() && marks.back().position == position) {
@@ -40,11 +45,40 @@ struct ShardOutput {
   }
 };
 
+// Outputs between a shard's thread, which fills them, and the merge's thread,
+// which empties them: a few buffers go round instead of one a batch.
+template <class Output>
+class OutputPool {
+ public:
+  std::unique_ptr<Output> get() {
+    std::lock_guard lock(mutex_);
+    if (spare_.empty()) return std::make_unique<Output>();
+    std::unique_ptr<Output> output = std::move(spare_.back());
+    spare_.pop_back();
+    return output;
+  }
+  // A buffer that one rich batch made large is not kept.
+  void put(std::unique_ptr<ShardOutput> output) {
+    if (output->bytes.capacity() > kKept) return;
+    output->clear();
+    std::lock_guard lock(mutex_);
+    if (spare_.size() < kSpare) spare_.emplace_back(static_cast<Output*>(output.release()));
+  }
+
+ private:
+  static constexpr size_t kKept = 8 << 20, kSpare = 8;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Output>> spare_;
+};
+
 // One per shard; called from the shard's thread.
 class ShardConsumer : public PositionedSink {
  public:
   // Hands over everything produced since the last call.
   virtual std::unique_ptr<ShardOutput> take() = 0;
+  // An output that the merge has done with, from the merge's thread: its
+  // buffers can serve again. The default frees them.
+  virtual void recycle(std::unique_ptr<ShardOutput>) {}
 };
 
 struct PipelineOptions {
@@ -55,6 +89,7 @@ struct PipelineOptions {
   std::function<void(uint64_t bytes_done)> progress;  // between batches
   std::function<void(uint64_t position)> release;     // input before it is not needed any more
   StreamObserver* observer = nullptr;            // REQUIRES threads == 1
+  HttpLimits http;
 };
 
 struct PipelineSummary {
@@ -66,7 +101,11 @@ struct PipelineSummary {
 Result<PipelineSummary> run_pipeline(PacketReader& reader, const SecretStore& secrets, const ProcessTable& processes,
                                      IssueLog& issues, const PipelineOptions& options);
 
-// Appends the outputs' text to `out` in merged order.
+// Hands the outputs' text to `write` piece by piece in merged order; stops at
+// the first that fails.
+Status write_in_order(std::span<std::unique_ptr<ShardOutput>> outputs,
+                      const std::function<Status(std::string_view)>& write);
+// The same, appended to `out`.
 void append_in_order(std::span<std::unique_ptr<ShardOutput>> outputs, std::string& out);
 
 }  // namespace vitrine

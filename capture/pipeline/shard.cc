@@ -54,8 +54,9 @@ struct Shard::UdpFlow {
   Timestamp last_seen;
 };
 
-Shard::Shard(const SecretStore& secrets, const ProcessTable& processes, PositionedSink& sink, StreamObserver* observer)
-    : secrets_(secrets), processes_(processes), sink_(sink), observer_(observer) {}
+Shard::Shard(const SecretStore& secrets, const ProcessTable& processes, PositionedSink& sink, StreamObserver* observer,
+             HttpLimits http)
+    : secrets_(secrets), processes_(processes), sink_(sink), observer_(observer), http_(http) {}
 Shard::~Shard() = default;
 
 void Shard::datagram(const Datagram& datagram) {
@@ -106,7 +107,7 @@ void Shard::tcp(const Datagram& datagram, const FlowKey& key) {
     const bool source_is_client = tcp.syn ? !tcp.ack : source_looks_like_client(tcp.source_port, tcp.destination_port);
     connection = std::make_unique<TrafficConnection>(
         describe(datagram, Transport::tcp, source_is_client, tcp.source_port, tcp.destination_port), secrets_, sink_,
-        observer_);
+        observer_, http_);
   }
   connection->segment(direction(), tcp, datagram.time, datagram.packet);
 }
@@ -154,48 +155,42 @@ void Shard::close_udp(UdpFlow& flow) {
 
 void Shard::sweep(Timestamp before, uint64_t packet) {
   // Closed connections stay until here, so that late retransmissions of their
-  // last segments do not open a new one. Ordered by id: the maps are not.
-  std::vector<FlowKey> done;
+  // last segments do not open a new one. Ordered by id, TCP and UDP together:
+  // the maps are not, and shards are merged by position.
+  std::vector<std::pair<ConnectionId, FlowKey>> done;
   for (const auto& [key, connection] : tcp_) {
-    if (connection->last_seen() < before) done.push_back(key);
+    if (connection->last_seen() < before) done.emplace_back(connection->info().id, key);
   }
-  std::sort(done.begin(), done.end(),
-            [&](const FlowKey& a, const FlowKey& b) { return tcp_[a]->info().id < tcp_[b]->info().id; });
-  for (const FlowKey& key : done) {
-    auto& connection = tcp_[key];
-    sink_.position({packet, connection->info().id});
-    connection->finish(StreamChunk::Close::idle, CloseReason::connection_closed, connection->last_seen(), packet);
-    tcp_.erase(key);
-  }
-  done.clear();
   for (const auto& [key, flow] : udp_) {
-    if (flow->last_seen < before) done.push_back(key);
+    if (flow->last_seen < before) done.emplace_back(flow->info.id, key);
   }
-  std::sort(done.begin(), done.end(),
-            [&](const FlowKey& a, const FlowKey& b) { return udp_[a]->info.id < udp_[b]->info.id; });
-  for (const FlowKey& key : done) {
-    sink_.position({packet, udp_[key]->info.id});
-    close_udp(*udp_[key]);
-    udp_.erase(key);
+  std::sort(done.begin(), done.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [id, key] : done) {
+    sink_.position({packet, id});
+    if (const auto tcp = tcp_.find(key); tcp != tcp_.end()) {
+      tcp->second->finish(StreamChunk::Close::idle, CloseReason::connection_closed, tcp->second->last_seen(), packet);
+      tcp_.erase(tcp);
+    } else if (const auto udp = udp_.find(key); udp != udp_.end()) {
+      close_udp(*udp->second);
+      udp_.erase(udp);
+    }
   }
 }
 
 void Shard::finish(Timestamp time) {
-  std::vector<std::pair<ConnectionId, TrafficConnection*>> open;
-  for (const auto& [key, connection] : tcp_) open.emplace_back(connection->info().id, connection.get());
-  std::sort(open.begin(), open.end());
-  for (const auto& [id, connection] : open) {
+  std::map<ConnectionId, std::pair<TrafficConnection*, UdpFlow*>> open;  // in the order of the merge
+  for (const auto& [key, connection] : tcp_) open[connection->info().id].first = connection.get();
+  for (const auto& [key, flow] : udp_) open[flow->info.id].second = flow.get();
+  for (const auto& [id, ends] : open) {
     sink_.position({UINT64_MAX, id});
-    connection->finish(StreamChunk::Close::end_of_capture, CloseReason::end_of_capture, std::max(time, connection->last_seen()), 0);
+    const auto& [connection, flow] = ends;
+    if (connection != nullptr) {
+      connection->finish(StreamChunk::Close::end_of_capture, CloseReason::end_of_capture, std::max(time, connection->last_seen()), 0);
+    } else {
+      close_udp(*flow);
+    }
   }
   tcp_.clear();
-  std::vector<std::pair<ConnectionId, UdpFlow*>> flows;
-  for (const auto& [key, flow] : udp_) flows.emplace_back(flow->info.id, flow.get());
-  std::sort(flows.begin(), flows.end());
-  for (const auto& [id, flow] : flows) {
-    sink_.position({UINT64_MAX, id});
-    close_udp(*flow);
-  }
   udp_.clear();
 }
 

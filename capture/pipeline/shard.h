@@ -1,6 +1,5 @@
-// The connections of one shard: datagrams in, exchanges out. Which shard a
-// datagram belongs to is a function of its addresses and ports alone, so the
-// same connection always meets the same shard, whatever their number.
+// The connections of one shard: datagrams in, exchanges out. All datagrams of a
+// connection meet the same shard, whatever their number.
 #pragma once
 
 #include <map>
@@ -42,7 +41,8 @@ class PositionedSink : public ExchangeSink {
 
 class Shard {
  public:
-  Shard(const SecretStore& secrets, const ProcessTable& processes, PositionedSink& sink, StreamObserver* observer);
+  Shard(const SecretStore& secrets, const ProcessTable& processes, PositionedSink& sink, StreamObserver* observer,
+        HttpLimits http = {});
   ~Shard();
 
   void datagram(const Datagram& datagram);
@@ -64,6 +64,7 @@ class Shard {
   const ProcessTable& processes_;
   PositionedSink& sink_;
   StreamObserver* observer_;
+  HttpLimits http_;
   std::unordered_map<FlowKey, std::unique_ptr<TrafficConnection>, FlowKeyHash> tcp_;
   std::unordered_map<FlowKey, std::unique_ptr<UdpFlow>, FlowKeyHash> udp_;  // also other IP protocols
 };

@@ -10,8 +10,8 @@ constexpr size_t kDecisionBytes = 3;  // a TLS record's type and version
 }  // namespace
 
 TrafficConnection::TrafficConnection(ConnectionInfo info, const SecretStore& secrets, ExchangeSink& sink,
-                                     StreamObserver* observer)
-    : info_(std::move(info)), sink_(sink), secrets_(secrets), observer_(observer), tcp_(*this, *this, info_.id) {
+                                     StreamObserver* observer, HttpLimits http)
+    : info_(std::move(info)), sink_(sink), secrets_(secrets), observer_(observer), limits_(http), tcp_(*this, *this, info_.id) {
   last_seen_ = info_.opened;
   sink_.connection(info_, ExchangeSink::ConnectionEvent::opened);
 }
@@ -84,7 +84,7 @@ void TrafficConnection::decide(Bytes first, Direction) {
     tls_ = std::make_unique<TlsSession>(secrets_, static_cast<TlsSink&>(*this), info_.id);
   } else {
     layer_ = Layer::plain;
-    http_ = std::make_unique<HttpConnection>(info_, sink_);
+    http_ = std::make_unique<HttpConnection>(info_, sink_, limits_);
   }
 }
 
@@ -102,7 +102,7 @@ void TrafficConnection::on_tls_info(const TlsInfo& info) { info_.tls_info = info
 
 void TrafficConnection::on_plaintext(const StreamChunk& chunk, StreamSpan record) {
   if (!http_) {
-    http_ = std::make_unique<HttpConnection>(info_, sink_);
+    http_ = std::make_unique<HttpConnection>(info_, sink_, limits_);
     http_->set_alpn(info_.tls_info.alpn);
   }
   if (chunk.kind == StreamChunk::Kind::data) say_hello();

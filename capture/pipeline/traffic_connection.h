@@ -24,7 +24,8 @@ class StreamObserver {
 // Owner: the shard that the connection hashes to; used from its thread only.
 class TrafficConnection final : private StreamSink, private TlsSink {
  public:
-  TrafficConnection(ConnectionInfo info, const SecretStore& secrets, ExchangeSink& sink, StreamObserver* observer);
+  TrafficConnection(ConnectionInfo info, const SecretStore& secrets, ExchangeSink& sink, StreamObserver* observer,
+                    HttpLimits http = {});
   ~TrafficConnection() override;
 
   void segment(Direction direction, const TcpHeader& tcp, Timestamp time, uint64_t packet);
@@ -53,6 +54,7 @@ class TrafficConnection final : private StreamSink, private TlsSink {
   ExchangeSink& sink_;
   const SecretStore& secrets_;
   StreamObserver* observer_;
+  HttpLimits limits_;
   TcpConnection tcp_;
   Layer layer_ = Layer::undecided;
   std::string held_[2];           // < 3 bytes per direction, until the layer is known
