@@ -282,6 +282,10 @@ class PcapngReader : public PacketReader {
     uint64_t dropped = 0;
     PcapngOptions options(in.rest(), big());
     while (options.next()) {
+      // `vitrine record` notes flows and their processes here.
+      if (options.code() == 1 && metadata_ && metadata_->comments.size() < kMaxComments) {
+        metadata_->comments.emplace_back(as_text(options.value()));
+      }
       // isb_ifdrop (for want of resources) and isb_osdrop (by the system).
       if ((options.code() == 5 || options.code() == 7) && options.value().size() == 8) {
         const uint64_t value = ByteReader(options.value(), big()).u64();
