@@ -9,7 +9,7 @@ namespace vitrine {
 namespace {
 
 constexpr size_t kMaxInterfaces = 65536;  // per section; ids are 32 bits
-constexpr size_t kMaxNames = 65536, kMaxComments = 256, kMaxInterfaceNames = 1024;
+constexpr size_t kMaxNames = 65536, kMaxComments = 65536, kMaxInterfaceNames = 1024;
 constexpr uint32_t kTlsKeyLog = 0x544c534b;
 
 struct Interface {
