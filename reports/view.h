@@ -53,6 +53,7 @@ struct QuoteView {
 
 struct FindingView {
   std::string anchor, number, id;
+  std::string group;             // heading, on the first row of each verdict
   std::string key;               // verdict word
   std::string symbol, verdict, printed;  // "Omitted", "not found in the texts examined"
   std::string kind, type, type_id, definition_note;
@@ -139,7 +140,7 @@ struct BarSegment {
   int x = 0, width = 0;
 };
 struct CoverageRow {
-  std::string host, direction, total, readable;  // readable: "98.7 %"
+  std::string host, short_host, direction, total, readable;  // readable: "98.7 %"
   std::vector<Fact> causes;      // those with bytes; name = label
   std::vector<BarSegment> segments;
   int y = 0;
@@ -192,10 +193,11 @@ struct TimelineTick {
 };
 struct TimelineMark {
   std::string number, title;
-  int x = 0;
+  int x = 0, y = 0;
 };
 struct TimelinePicture {
   int width = 0, height = 0;
+  int base = 0, bottom = 0;      // of tick labels; of step lines
   std::string note;              // what a bar stands for
   std::vector<TimelineLane> lanes;
   std::vector<TimelineTick> ticks;

@@ -83,6 +83,7 @@ void ViewBuilder::add_coverage() {
   for (const LedgerRow* ledger : order) {
     CoverageRow row;
     row.host = printable(ledger->host);
+    row.short_host = cut_to_width(row.host, 28);
     row.direction = t("direction-short." + std::string(to_string(ledger->direction)));
     row.total = bytes_text(ledger->bytes.total());
     row.readable = percent_text(ledger->bytes[Cause::decoded], ledger->bytes.total());

@@ -122,6 +122,7 @@ void ViewBuilder::add_findings() {
     const char prefix = finding.kind == FindingKind::flow ? 'f' : finding.kind == FindingKind::declared ? 'd' : 'c';
     row.number = std::to_string(list.size() + 1);
     row.anchor = prefix + row.number;
+    if (list.empty() || list.back().key != row.key) row.group = row.symbol + " " + t("printed." + row.key);
     finding_anchors_.emplace(finding.id, row.anchor);
     list.push_back(std::move(row));
   }

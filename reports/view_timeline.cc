@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "reports/plain_text.h"
@@ -7,7 +8,7 @@
 namespace vitrine {
 namespace {
 
-constexpr int kNameWidth = 190, kPlotWidth = 760, kLane = 44, kBarHeight = 34, kHead = 28, kFoot = 26;
+constexpr int kNameWidth = 190, kPlotWidth = 760, kLane = 44, kBarHeight = 34, kHead = 64, kFoot = 26;
 
 }  // namespace
 
@@ -93,14 +94,23 @@ void ViewBuilder::add_timeline() {
     const int64_t at = begin + (end - begin) / 4 * i;
     picture.ticks.push_back({time_of_day_text(Timestamp{at}), x_of(at)});
   }
+  std::array<int, 3> last_x = {-100, -100, -100};
   for (size_t i = 0; i < result_.context.steps.size(); ++i) {
     const StepMarker& step = result_.context.steps[i];
     if (step.time.ns < begin || step.time.ns > end) continue;
-    picture.marks.push_back({picture.steps[i].number, picture.steps[i].step + ", " + picture.steps[i].time, x_of(step.time.ns)});
+    // Three rows of numbers, so that steps close to each other stay legible.
+    const int x = x_of(step.time.ns);
+    size_t row = 0;
+    while (row + 1 < last_x.size() && x - last_x[row] < 20) ++row;
+    last_x[row] = x;
+    picture.marks.push_back({picture.steps[i].number, picture.steps[i].step + ", " + picture.steps[i].time, x,
+                             10 + static_cast<int>(row) * 18});
   }
   picture.note = fill("timeline.note", {{"seconds", group_digits(static_cast<uint64_t>(bin_ns / 1'000'000'000))}});
   picture.width = kNameWidth + kPlotWidth + 30;
-  picture.height = kHead + static_cast<int>(picture.lanes.size()) * kLane + kFoot;
+  picture.bottom = kHead + static_cast<int>(picture.lanes.size()) * kLane;
+  picture.base = picture.bottom + kFoot - 8;
+  picture.height = picture.bottom + kFoot;
 }
 
 }  // namespace vitrine
