@@ -1,6 +1,10 @@
 #include <clocale>
 #include <csignal>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "cli/commands.h"
 
 int main(int argc, char** argv) {
@@ -21,6 +25,12 @@ int main(int argc, char** argv) {
       "Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 usage, 3 nothing readable, 4 internal error.\n"
       "Guides: docs/, policies/README.md.");
   std::signal(SIGPIPE, SIG_IGN);  // `vitrine fields … | head` ends with a write error, not a signal
+#if defined(__GLIBC__)
+  // Bodies come and go by the thousand: their pages stay with the process
+  // instead of being mapped, cleared and unmapped for each.
+  mallopt(M_MMAP_THRESHOLD, 16 << 20);
+  mallopt(M_TRIM_THRESHOLD, 32 << 20);
+#endif
   int exit_code = kOk;
   add_record(app, exit_code);
   add_exchanges(app, exit_code);

@@ -24,7 +24,7 @@ Json load_schema(const std::string& name) {
 // The part of JSON Schema that our schema files use; an unknown keyword fails.
 std::string check(const Json& schema, const Json& value, const std::string& at) {
   for (const auto& [keyword, rule] : schema.items()) {
-    if (keyword == "$schema" || keyword == "$id" || keyword == "title" || keyword == "description" || keyword == "properties" || keyword == "format") continue;
+    if (keyword == "$schema" || keyword == "$id" || keyword == "title" || keyword == "description" || keyword == "properties" || keyword == "format" || keyword == "default") continue;
     if (keyword == "type") {
       const bool ok = rule == "object" ? value.is_object() : rule == "string" ? value.is_string() : rule == "integer" ? value.is_number_integer() || value.is_number_unsigned()
                     : rule == "number" ? value.is_number() : rule == "boolean" ? value.is_boolean() : false;
@@ -122,6 +122,11 @@ TEST(FieldJson, LinesFollowTheSchema) {
   EXPECT_EQ(by_path["body|json/model"]["client"]["port"], 50000);
   EXPECT_EQ(by_path["body|json/model"]["host"], "chat.aster.test");
   EXPECT_EQ(by_path["body|json/n"]["value"], "1.50");
+  EXPECT_EQ(by_path["body|json/n"]["value_type"], "number");
+  EXPECT_EQ(by_path["body|json/n"]["origin"].get<std::string>().substr(0, 4), "7.1:");
+  for (const char* default_or_derived : {"schema_version", "exchange", "location", "name", "direction", "value_type"}) {
+    EXPECT_FALSE(by_path["body|json/model"].contains(default_or_derived)) << default_or_derived;
+  }
   EXPECT_EQ(by_path["body|json/u"]["value"], "caf\xc3\xa9\n\"x\"");
   EXPECT_FALSE(by_path["body|json/z"].contains("value"));
   EXPECT_FALSE(by_path["body|json/e"].contains("value"));
@@ -160,15 +165,47 @@ TEST(FieldJson, EscapesEveryByte) {
   field.exchange = &c.exchange;
   field.path = "p";
   for (int byte = 0; byte < 0x80; ++byte) {
-    for (const size_t at : {0u, 5u, 15u, 16u, 17u, 40u}) {
-      std::string text(41, 'x');
+    for (const size_t at : {0u, 1u, 2u, 3u, 5u, 7u, 8u, 11u, 15u, 16u, 17u, 40u}) {
+     for (const size_t size : {1u, 2u, 3u, 4u, 6u, 7u, 8u, 9u, 12u, 15u, 16u, 17u, 31u, 32u, 33u, 41u, 3000u}) {
+      if (at >= size) continue;
+      std::string text(size, 'x');
       text[at] = static_cast<char>(byte);
       field.value = text;
       std::string out;
       append_field_json(out, field, {});
-      EXPECT_EQ(Json::parse(out)["value"], text);
+      ASSERT_EQ(Json::parse(out)["value"], text);
+     }
     }
   }
+}
+
+// The same field by the short way and by the general one (a value is cut there).
+TEST(FieldJson, DefaultsAreLeftOut) {
+  testing::Collector c;
+  Field field;
+  field.exchange = &c.exchange;
+  field.path = "query:q";
+  field.value = "long enough to cut";
+  field.observation = Observation::probable;
+  field.decided_by = "rule-1";
+  field.confidence = 0.8F;
+  for (const size_t text : {100u, 4u}) {
+    std::string out;
+    append_field_json(out, field, "content.prompt", {.text = text, .binary = 2});
+    const Json json = Json::parse(out);
+    EXPECT_FALSE(json.contains("confidence"));
+    EXPECT_FALSE(json.contains("direction"));
+    EXPECT_FALSE(json.contains("value_type"));
+    EXPECT_EQ(json["type"], "content.prompt");
+    EXPECT_EQ(json["observation"], "probable");
+    EXPECT_EQ(json["value"], std::string(field.value.substr(0, text)));
+  }
+  field.direction = Direction::server_to_client;
+  field.confidence = 0.5F;
+  std::string out;
+  append_field_json(out, field, "content.prompt");
+  EXPECT_EQ(Json::parse(out)["direction"], "server_to_client");
+  EXPECT_EQ(Json::parse(out)["confidence"], 0.5);
 }
 
 TEST(ExchangeJson, LinesFollowTheSchema) {
