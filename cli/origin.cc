@@ -51,17 +51,25 @@ std::string render_text(const Replay& replay, Bytes file, bool show) {
   if (!replay.url.empty()) print("exchange   {}  {} {}\n", replay.origin.exchange.to_string(), replay.method, replay.url);
   else print("connection {}  {} > {}\n", replay.origin.exchange.connection, replay.connection.client.to_string(), replay.connection.server.to_string());
   print("sent       {} {}\n\n", to_rfc3339(replay.time), to_string(replay.direction));
+  if (!replay.recorded_from.empty()) {
+    print("1. recorded from {}; it has no bytes of its own to replay\n", replay.recorded_from);
+    return out;
+  }
   print("1. {} bytes of the recording\n", replay.packets_complete ? "these" : "not all located:");
   constexpr size_t kShownPackets = 8;
   for (size_t i = 0; i < replay.packets.size() && i < kShownPackets; ++i) {
     const PacketBytes& p = replay.packets[i];
-    if (p.packet != 0) print("  packet {}: {} bytes at file offset {} (stream offset {})\n", p.packet, p.length, p.file_offset, p.stream_offset);
+    if (p.packet != 0 && !replay.records.empty()) {
+      print("  packet {}: {} bytes at file offset {} (stream offset {})\n", p.packet, p.length, p.file_offset, p.stream_offset);
+    } else if (p.packet != 0) {
+      print("  packet {}: {} bytes at file offset {}\n", p.packet, p.length, p.file_offset);
+    }
     else print("  {} bytes at file offset {}\n", p.length, p.file_offset);
     if (const auto bytes = slice(file, p.file_offset, p.length)) hex_dump(*bytes, p.file_offset, 4, out);
   }
   if (replay.packets.size() > kShownPackets) print("  … {} runs in all\n", replay.packets.size());
   int number = 2;
-  if (replay.connection.tls && !replay.records.empty()) {
+  if (replay.connection.tls && !replay.records.empty() && !replay.pieces.empty()) {
     print("{}. tls: {} record(s), {}\n", number++, replay.records.size(), replay.connection.tls_info.cipher_name);
   }
   if (!replay.pieces.empty()) {
@@ -102,7 +110,9 @@ std::string render_json(const Replay& replay, bool show) {
     if (!step.error.empty()) json.key("error").string(step.error);
     json.end();
   }
-  json.end_array().key("verified").boolean(replay.verified).end();
+  json.end_array().key("verified").boolean(replay.verified);
+  if (!replay.recorded_from.empty()) json.key("recorded_from").string(replay.recorded_from);
+  json.end();
   return out + "\n";
 }
 
@@ -118,7 +128,7 @@ int run(const OriginFlags& flags) {
   if (!replay) return report_error(replay.error());
   const std::string text = flags.json ? render_json(*replay, flags.show) : render_text(*replay, input->bytes(), flags.show);
   std::fwrite(text.data(), 1, text.size(), stdout);
-  return replay->verified ? kOk : kInternal;
+  return replay->verified || !replay->recorded_from.empty() ? kOk : kInternal;
 }
 
 }  // namespace

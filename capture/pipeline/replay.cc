@@ -6,13 +6,10 @@
 
 #include "capture/fields/field_extractor.h"
 #include "capture/fields/replay.h"
-#include "capture/net/ip.h"
-#include "capture/net/tcp.h"
+#include "capture/pipeline/replay_packets.h"
 
 namespace vitrine {
 namespace {
-
-constexpr uint64_t kStreamBound = 256ull << 20;
 
 // Runs the line as `vitrine fields` does and stops at the one field: `found` is
 // called inside its part, when exchange, part and origins are at hand.
@@ -64,7 +61,7 @@ class Collector : public StreamObserver {
   Collector(Direction direction, ConnectionId connection, const std::vector<StreamSpan>& pieces)
       : direction_(direction), connection_(connection), pieces_(pieces) {
     for (const StreamSpan& piece : pieces_) {
-      plain_.emplace_back(std::min(piece.length, kStreamBound), '\0');
+      plain_.emplace_back(std::min(piece.length, kReplayBound), '\0');
       filled_.push_back(0);
     }
   }
@@ -108,96 +105,6 @@ class Collector : public StreamObserver {
   std::vector<std::string> plain_;
   std::vector<uint64_t> filled_;
   std::vector<StreamSpan> records_;
-};
-
-// Third pass: the raw stream of the records, and which packets' bytes it is.
-class RawCollector : public StreamObserver {
- public:
-  RawCollector(Direction direction, ConnectionId connection, const std::vector<StreamSpan>& spans)
-      : direction_(direction), connection_(connection), spans_(spans) {
-    for (const StreamSpan& span : spans_) raw_.emplace_back(std::min(span.length, kStreamBound), '\0');
-  }
-  void raw(const ConnectionInfo& info, const StreamChunk& chunk) override {
-    if (info.id != connection_ || chunk.direction != direction_ || chunk.kind != StreamChunk::Kind::data) return;
-    if (!first_) first_ = {chunk.offset, chunk.packet};
-    for (size_t i = 0; i < spans_.size(); ++i) {
-      const uint64_t begin = std::max(chunk.offset, spans_[i].offset);
-      const uint64_t end = std::min(chunk.offset + chunk.bytes.size(), spans_[i].offset + raw_[i].size());
-      if (begin < end) std::copy_n(chunk.bytes.data() + (begin - chunk.offset), end - begin, raw_[i].data() + (begin - spans_[i].offset));
-    }
-  }
-
-  // Finds the packets whose payload is the raw bytes at their sequence numbers.
-  void locate(Bytes file, const ConnectionInfo& connection, Replay& replay) const {
-    IssueLog ignored;
-    auto reader = open_capture(file, ignored);
-    if (!reader) return;
-    IpReassembler ip(ignored);
-    Packet packet;
-    Datagram datagram;
-    std::optional<uint32_t> base;  // sequence number of stream offset 0
-    struct Segment {
-      uint64_t packet, file_offset;
-      uint32_t sequence;
-      Bytes payload;
-    };
-    std::vector<Segment> segments;
-    while ((*reader)->next(packet)) {
-      if (packet.number < connection.id || !ip.decode(packet, datagram) || datagram.protocol != kProtocolTcp) continue;
-      TcpHeader tcp;
-      std::string_view why;
-      if (!parse_tcp(datagram, tcp, why)) continue;
-      const Endpoint source{datagram.source, tcp.source_port}, destination{datagram.destination, tcp.destination_port};
-      const bool c2s = source == connection.client && destination == connection.server;
-      const bool s2c = source == connection.server && destination == connection.client;
-      if (!(direction_ == Direction::client_to_server ? c2s : s2c)) continue;
-      if (tcp.syn && !base) base = tcp.sequence + 1;
-      if (tcp.payload.empty() || datagram.owner) continue;  // fragments have no single place in the file
-      const uint64_t place = static_cast<uint64_t>(tcp.payload.data() - file.data());
-      segments.push_back({packet.number, place, tcp.syn ? tcp.sequence + 1 : tcp.sequence, tcp.payload});
-      if (!base && first_ && packet.number == first_->packet) base = tcp.sequence - static_cast<uint32_t>(first_->offset);
-    }
-    if (!base) return;
-    uint64_t covered = 0, wanted = 0;
-    for (size_t i = 0; i < spans_.size(); ++i) {
-      const uint64_t end = spans_[i].offset + raw_[i].size();
-      wanted += raw_[i].size();
-      for (uint64_t at = spans_[i].offset; at < end;) {
-        const PacketBytes found = find(segments.begin(), segments.end(), *base, at, i);
-        if (found.length == 0) break;
-        replay.packets.push_back(found);
-        covered += found.length;
-        at += found.length;
-      }
-    }
-    replay.packets_complete = wanted > 0 && covered == wanted;
-  }
-
- private:
-  struct First {
-    uint64_t offset, packet;
-  };
-
-  // The bytes from `at` on that one packet holds, checked against the stream.
-  template <class Iterator>
-  PacketBytes find(Iterator begin, Iterator end, uint32_t base, uint64_t at, size_t i) const {
-    for (Iterator segment = begin; segment != end; ++segment) {
-      // Sequence numbers wrap at 2^32: compare modulo.
-      const uint32_t into = static_cast<uint32_t>(at) - (segment->sequence - base);
-      if (into >= segment->payload.size()) continue;
-      const uint64_t length = std::min<uint64_t>(segment->payload.size() - into, spans_[i].offset + raw_[i].size() - at);
-      const char* want = raw_[i].data() + (at - spans_[i].offset);
-      if (std::memcmp(segment->payload.data() + into, want, length) != 0) continue;
-      return {segment->packet, segment->file_offset + into, length, at};
-    }
-    return {};
-  }
-
-  Direction direction_;
-  ConnectionId connection_;
-  const std::vector<StreamSpan>& spans_;
-  std::vector<std::string> raw_;
-  std::optional<First> first_;
 };
 
 Status run(Input& input, const OriginRef& origin, const Finder::Found& found, StreamObserver* observer) {
@@ -253,10 +160,12 @@ Result<Replay> replay_origin(Input& input, const OriginRef& origin) {
   replay.origin = origin;
   replay.file = input.summary().path;
   bool found = false;
+  OriginNode node;
   Status status = run(
       input, origin,
-      [&](const Field& field, const Part& part, const OriginTable&) {
+      [&](const Field& field, const Part& part, const OriginTable& table) {
         found = true;
+        node = table[field.origin];
         describe(field, part, replay);
       },
       nullptr);
@@ -268,6 +177,23 @@ Result<Replay> replay_origin(Input& input, const OriginRef& origin) {
                 input.summary().path);
   }
   const bool packets = input.format() == InputFormat::pcap || input.format() == InputFormat::pcapng;
+  if (origin.exchange.ordinal == 0) {
+    if (!packets) {
+      replay.recorded_from = "the recording's entry";
+    } else if (node.decoder == Decoder::tls_hello) {
+      // The record header before the message tells where its records end.
+      const uint64_t header = std::min<uint64_t>(node.offset, kTlsRecordHeader);
+      replay.records = {{node.offset - header, node.length + header}};
+      RawCollector raw(replay.direction, origin.exchange.connection, replay.records);
+      status = run(input, origin, [](const Field&, const Part&, const OriginTable&) {}, &raw);
+      if (!status) return tl::unexpected(status.error());
+      raw.locate(input.bytes(), replay.connection, replay);
+      replay_hello(raw.bytes(), node, replay);
+    } else {
+      replay_packet_value(input.bytes(), node, replay);
+    }
+    return replay;
+  }
   if (!packets) {
     for (const StreamSpan& piece : replay.pieces) {
       if (const auto bytes = slice(input.bytes(), piece.offset, piece.length)) {

@@ -1,6 +1,11 @@
 // `vitrine origin`: from an origin id back to the bytes of the recording. The
 // input is read again; the chain is rebuilt from packets up, every stateless
 // step is applied again, and its output is compared with what the run saw.
+//
+// Values of the connection itself (exchange ordinal 0) are read again from where
+// they stand: addresses and ports from the header of the first packet, names
+// asked for from the DNS message, properties of the ClientHello by parsing its
+// bytes once more.
 #pragma once
 
 #include <string>
@@ -47,6 +52,10 @@ struct Replay {
   std::string stream_bytes;              // of those pieces, concatenated
   std::vector<ReplayStep> steps;         // from stream_bytes on; the last output is the value
   bool verified = false;                 // the last output is the field's value
+  // Facts of a connection that were put together while it was set up and have
+  // no span of their own: where they were read from ("the server's handshake").
+  // Then verified is false and packets, pieces and steps are empty.
+  std::string recorded_from;
 };
 
 Result<Replay> replay_origin(Input& input, const OriginRef& origin);
