@@ -22,13 +22,19 @@ std::set<std::string> askers(const FlowContextKey& key) {
 Attributor::Attributor(const AuditInputs& inputs, const std::string& service,
                        const std::map<FlowContextKey, FlowContext>& contexts)
     : inputs_(inputs), service_(service) {
+  std::set<std::string> pages;  // hosts that were a page of their own
+  for (const auto& [key, context] : contexts) {
+    if (context.navigations == 0) continue;
+    pages.insert(key.host);
+    if (context.navigations == context.requests) left_.insert(key);
+  }
   // A frame of a third party asks in its own name. It speaks for the subject
   // when everything that led to the third party was the subject's.
   constexpr int kNesting = 8;
   for (int round = 0; round < kNesting; ++round) {
     std::map<std::string, bool> only_subject;
     for (const auto& [key, context] : contexts) {
-      if (context.requests == 0 || own(key.host)) continue;
+      if (context.requests == 0 || own(key.host) || pages.count(key.host)) continue;
       const std::set<std::string> who = askers(key);
       if (who.size() == 1 && *who.begin() == key.host) continue;
       const Attribution by = of(key);
@@ -69,7 +75,7 @@ Attribution Attributor::of(const FlowContextKey& key) const {
   }
   const std::set<std::string> who = askers(key);
   for (const std::string& host : who) {
-    if (own(host) || carriers_.count(host)) return Attribution::page;
+    if ((own(host) || carriers_.count(host)) && !left_.count(key)) return Attribution::page;
   }
   if (context_host(key.host)) return Attribution::context_host;
   if (first_party(key.host)) return Attribution::first_party_host;

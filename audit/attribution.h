@@ -15,7 +15,9 @@ namespace vitrine {
 //   1. The context lists processes and the recorder knows the flow's: it is the
 //      subject's exactly when it is one of them.
 //   2. What asked (initiator, Origin, Referer) is a host of the subject, or a
-//      host that only the subject uses in this capture: an embedded frame.
+//      host that only the subject uses in this capture: an embedded frame. A
+//      link that was followed to a page of its own is no request of the subject,
+//      and that page vouches for nothing.
 //   3. The host is in the context's list, or is the first party's own.
 //   4. A client rule file lists the host, and nothing else asked for it: other
 //      sites use the same third parties.
@@ -37,6 +39,7 @@ class Attributor {
   const AuditInputs& inputs_;
   std::string service_;
   std::set<std::string> carriers_;  // hosts that only the subject uses
+  std::set<FlowContextKey> left_;   // nothing but links followed to pages of others
 };
 
 // The service whose first-party hosts were asked most often; empty when none was.

@@ -98,6 +98,7 @@ void compare(CookieRow& row, const TableRow* declared, const RecipientInfo& sett
 
 // What a table says becomes a finding; consent is a rule's matter.
 void publish_findings(const CookieRow& row, const std::string& recipient_name, Evaluation& e) {
+  const std::vector<std::string> missing = e.missing_texts(e.taxonomy().find("identifier.cookie"));
   for (CookieIssue issue : row.issues) {
     if (issue == CookieIssue::before_consent) continue;
     Finding finding;
@@ -129,6 +130,14 @@ void publish_findings(const CookieRow& row, const std::string& recipient_name, E
                             {"recipient", recipient_name},
                             {"observed", row.max_age ? std::to_string(*row.max_age) : std::string{}},
                             {"declared", issue == CookieIssue::other_party ? row.table_provider : row.table_lifetime}}};
+    if (issue == CookieIssue::undeclared && !missing.empty()) {  // it may stand in a table that is not held
+      finding.verdict = Verdict::not_testable;
+      finding.inference = Inference::document;
+      finding.missing = missing;
+      std::string documents;
+      for (const std::string& name : missing) documents.append(documents.empty() ? "" : "; ").append(name);
+      finding.reasons.push_back({"reason.texts-missing", {{"documents", documents}}});
+    }
     if (issue == CookieIssue::no_table) finding.reasons.push_back({"finding.cookie.no-table", {{"name", row.name}}});
     e.result.findings.push_back(std::move(finding));
   }

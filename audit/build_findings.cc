@@ -26,6 +26,17 @@ bool may_mean(const ApplicableStatement& statement, const RecipientInfo& info, c
          e.directory().category(statement.statement->recipient) != nullptr;
 }
 
+// What a User-Agent or client hints may tell without a field of its own.
+bool told_by_program(std::string_view type) {
+  return type == "device.os" || type == "device.os-version" || type == "device.model" || type == "device.brand" ||
+         type == "device.architecture" || type == "device.browser";
+}
+
+// What only packets show, and what every connection shows: files of requests hold none of it.
+bool of_connection(std::string_view type) {
+  return type == "network.ip-public" || type == "network.ip-local" || type == "device.tls-fingerprint";
+}
+
 Sentence explain(const Finding& finding, const std::string& recipient) {
   Sentence sentence{"finding." + std::string(to_string(finding.verdict)), {{"type", finding.type}, {"recipient", recipient}}};
   if (finding.verdict == Verdict::vague) {
@@ -106,14 +117,33 @@ void build_declared_findings(Evaluation& e) {
     }
   }
 
+  // Bounds of the fields and of the sums: what lay beyond was decoded, but not looked at.
+  uint64_t beyond_bounds = 0;
+  for (const IssueCount& issue : e.result.issues) {
+    const bool own_bound = issue.first.what.starts_with("fields: ") || issue.first.what.starts_with("audit: ");
+    if (own_bound && issue.first.cause == Cause::truncated) beyond_bounds += issue.count;
+  }
+  const bool without_packets = std::any_of(e.inputs.files.begin(), e.inputs.files.end(), [](const InputFile& file) {
+    return file.format == "har" || file.format == "exchange-log";
+  });
+
   for (auto& [key, group] : declared) {
     const auto& [type, recipient] = key;
     const ApplicableStatement& statement = group.statements.front();
-    const bool seen = std::any_of(e.result.flows.begin(), e.result.flows.end(), [&](const Flow& flow) {
-      return e.taxonomy().covers(type, e.taxonomy().find(flow.type)) &&
-             match_recipient(statement, e.view(flow.recipient), e.directory()) != Match::none;
-    });
-    if (seen) continue;
+    auto goes_there = [&](const Flow& flow) {
+      return match_recipient(statement, e.view(flow.recipient), e.directory()) != Match::none;
+    };
+    auto is_it = [&](const Flow& flow) {
+      return e.taxonomy().covers(type, e.taxonomy().find(flow.type)) && goes_there(flow);
+    };
+    const auto& flows = e.result.flows;
+    if (std::any_of(flows.begin(), flows.end(), is_it)) continue;
+    // A cookie that the table gives to the recipient, whoever's host it went to.
+    const bool in_table = e.taxonomy().id(type) == "identifier.cookie" &&
+                          std::any_of(e.result.cookies.begin(), e.result.cookies.end(), [&](const CookieRow& row) {
+                            return row.attributed && row.table_provider == recipient;
+                          });
+    if (in_table) continue;
 
     Finding finding;
     finding.kind = FindingKind::declared;
@@ -121,19 +151,20 @@ void build_declared_findings(Evaluation& e) {
     finding.recipient = recipient;
     finding.id = stable_id({"declared", finding.type, recipient});
     finding.inference = Inference::textual;
-    for (const ApplicableStatement& each : group.statements) {
-      StatementRef ref = reference_to(each);
-      ref.data = finding.type;
-      ref.exact_data = true;
-      finding.positives.push_back(std::move(ref));
-    }
-
     bool taken = false;
     std::set<std::string> wanted;
     for (const ApplicableStatement& each : group.statements) {
       const std::string step(step_for_trigger(each.statement->trigger));
       wanted.insert(step);
       taken |= e.marker(step).has_value();
+    }
+    for (const ApplicableStatement& each : group.statements) {
+      // Only what was exercised is said not to have been observed.
+      if (taken && !e.marker(step_for_trigger(each.statement->trigger))) continue;
+      StatementRef ref = reference_to(each);
+      ref.data = finding.type;
+      ref.exact_data = true;
+      finding.positives.push_back(std::move(ref));
     }
     if (!taken) {
       for (const std::string& step : wanted) finding.reasons.push_back({"reason.step-not-taken", {{"step", step}}});
@@ -159,6 +190,22 @@ void build_declared_findings(Evaluation& e) {
       finding.reasons.push_back(
           {"reason.undecoded", {{"bytes", std::to_string(bytes)}, {"cause", std::string(to_string(cause))}}});
     }
+    if (std::any_of(e.result.unattributed.begin(), e.result.unattributed.end(), is_it)) {
+      finding.reasons.push_back({"reason.unattributed", {{"type", finding.type}, {"recipient", recipient}}});
+    }
+    // A User-Agent or client hints were sent: they tell model, system and program in one value.
+    for (const char* inside : {"device.user-agent", "device.client-hints"}) {
+      const TypeId whole = e.taxonomy().find(inside);
+      if (!told_by_program(finding.type) || whole == 0) continue;
+      const bool sent = std::any_of(flows.begin(), flows.end(), [&](const Flow& flow) {
+        return e.taxonomy().covers(whole, e.taxonomy().find(flow.type)) && goes_there(flow);
+      });
+      if (sent) finding.reasons.push_back({"reason.within", {{"type", inside}, {"recipient", recipient}}});
+    }
+    if (without_packets && of_connection(finding.type)) {
+      finding.reasons.push_back({"reason.not-recorded", {{"type", finding.type}}});
+    }
+    if (beyond_bounds != 0) finding.reasons.push_back({"reason.bounds", {{"count", std::to_string(beyond_bounds)}}});
     if (recipient == "self" && !own_traffic) finding.reasons.push_back({"reason.no-hosts", {{"recipient", recipient}}});
 
     finding.verdict = finding.reasons.empty() ? Verdict::declared_not_observed : Verdict::not_testable;

@@ -75,6 +75,7 @@ class RuleTester {
     out_.status = RuleStatus::nothing_seen;
     evaluate_test();
     if (!hits_.empty()) publish();
+    else if (out_.status == RuleStatus::nothing_seen) look_again();
     return std::move(out_);
   }
 
@@ -185,6 +186,26 @@ class RuleTester {
       case TestKind::egress_allow_list: return egress();
       case TestKind::planted_secret: return secret();
       case TestKind::document: return;
+    }
+  }
+
+  // Nothing was seen: was everything looked at?
+  void look_again() {
+    const bool of_flows = test_.kind == TestKind::verdict;
+    if (of_flows || test_.kind == TestKind::declared_not_observed) {
+      for (const Finding& finding : e_.result.findings) {
+        if (finding.verdict != Verdict::not_testable || finding.reasons.empty()) continue;
+        if (finding.kind != (of_flows ? FindingKind::flow : FindingKind::declared)) continue;
+        const TypeId type = e_.taxonomy().find(finding.type);
+        if ((!test_.types.empty() && !in(test_.types, type)) || in(test_.except, type) || !personal(type)) continue;
+        refuse(RuleStatus::not_testable, finding.reasons.front());
+        return;
+      }
+    }
+    // Where packets went and what the texts declare needs no bytes that were not read.
+    if (test_.kind == TestKind::egress_allow_list || test_.kind == TestKind::declared_not_observed) return;
+    if (const uint64_t unread = e_.result.ledger_totals[0].undecoded(); unread != 0) {
+      refuse(RuleStatus::not_testable, {"reason.nothing-in-the-rest", {{"bytes", std::to_string(unread)}}});
     }
   }
 

@@ -50,7 +50,10 @@ bool is_id_segment(std::string_view s) {
   if (s.empty()) return false;
   if (std::all_of(s.begin(), s.end(), digit)) return true;
   const CheckSet checks = detect(s, ValueType::string);
-  if (checks.has(ValueCheck::uuid) || checks.has(ValueCheck::high_entropy_token)) return true;
+  for (ValueCheck check : {ValueCheck::uuid, ValueCheck::high_entropy_token, ValueCheck::email, ValueCheck::jwt, ValueCheck::phone_e164,
+                           ValueCheck::ipv4_public, ValueCheck::ipv4_private, ValueCheck::ipv6, ValueCheck::mac})
+    if (checks.has(check)) return true;
+  if (s.find("%40") != std::string_view::npos) return true;  // an e-mail address
   const auto hexes = std::count_if(s.begin(), s.end(), [](char c) { return digit(c) || (c >= 'a' && c <= 'f'); });
   return s.size() >= 12 && static_cast<size_t>(hexes) == s.size() && std::any_of(s.begin(), s.end(), digit);
 }

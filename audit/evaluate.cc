@@ -92,12 +92,16 @@ void describe_context(Evaluation& e) {
   view.operator_name = from.operator_name;
   view.authorisation = from.authorisation;
   view.environment = from.environment;
-  // A launch is written down shortly before the first packet it causes.
-  constexpr int64_t kSlack = 60'000'000'000;
-  for (const Step& step : from.steps) {
-    const bool inside = (!e.first || step.time.ns >= e.first->ns - kSlack) && (!e.last || step.time <= *e.last);
-    view.steps.push_back({step.step, step.time, step.note, inside});
-  }
+  // A step counts when one recording was running: not between two of them, and
+  // not when their times are unknown. A launch, and no other step, is written
+  // down shortly before the first packet it causes.
+  auto recorded = [&](const Step& step) {
+    const int64_t slack = step.step == "launch" ? 60'000'000'000 : 0;
+    return std::any_of(e.inputs.files.begin(), e.inputs.files.end(), [&](const InputFile& file) {
+      return file.first && file.last && step.time.ns >= file.first->ns - slack && step.time <= *file.last;
+    });
+  };
+  for (const Step& step : from.steps) view.steps.push_back({step.step, step.time, step.note, recorded(step)});
   auto assume = [&](bool absent, const char* id) {
     if (absent) view.assumed.push_back({id, {}});
   };
@@ -213,8 +217,8 @@ AuditResult evaluate(const AuditInputs& inputs, FlowCollector&& flows, std::vect
 
   build_flows(e);
   build_flow_findings(e);
-  build_declared_findings(e);
   build_cookies(e);
+  build_declared_findings(e);
   std::stable_sort(result.findings.begin(), result.findings.end(), [](const Finding& a, const Finding& b) {
     return std::tie(a.verdict, a.kind, a.type, a.recipient, a.id) < std::tie(b.verdict, b.kind, b.type, b.recipient, b.id);
   });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "audit/draft_detector.h"
 #include "audit/flow_text.h"
 #include "audit/masking.h"
 #include "base/digest.h"
@@ -139,7 +140,9 @@ void FlowCell::merge(FlowCell&& other) {
 
 void FlowContext::merge(FlowContext&& other) {
   if (requests == 0 || (other.requests != 0 && other.first < first)) first = other.first;
+  last_time = std::max(last_time, other.last_time);
   requests += other.requests;
+  navigations += other.navigations;
   for (Evidence& item : other.evidence) keep_smallest(evidence, std::move(item));
   keep_largest(last_request, std::move(other.last_request));
   gpc += other.gpc;
@@ -274,8 +277,8 @@ Evidence FlowCollector::State::evidence_of(const ExchangeBrief& from, Timestamp 
   item.time = time;
   item.host = from.context.host;
   item.method = from.method;
-  item.url_path = from.url_path;
-  item.path = std::string(path.substr(0, 1024));
+  item.url_path = endpoint_path(from.url_path);  // ids, tokens and addresses of people stand in paths
+  item.path = mask_path(path.substr(0, 1024));
   item.chain = from.chain;
   if (!chain.empty()) {
     if (!item.chain.empty()) item.chain += " > ";
@@ -317,7 +320,7 @@ void FlowCollector::State::book(const ExchangeBrief& from, FlowCell& cell, const
       cell.last_evidence->origin.node = value.origin;
       cell.last_evidence->packet = value.packet;
       cell.last_evidence->time = value.time;
-      cell.last_evidence->path.assign(value.path.substr(0, 1024));
+      cell.last_evidence->path = mask_path(value.path.substr(0, 1024));
     } else {
       cell.last_evidence = evidence_of(from, value.time, value.packet, value.origin, value.path, chain);
     }
@@ -345,6 +348,7 @@ void FlowCollector::State::headers(const Exchange& exchange, const Part& part) {
   if (exchange.id.ordinal == 0) return;
   if (part.direction == Direction::client_to_server) {
     if (context->requests == 0 || part.time < context->first) context->first = part.time;
+    context->last_time = std::max(context->last_time, part.time);
     ++context->requests;
     context->bins.add(part.time, 1, 0);
     Evidence request = evidence_of(brief, part.time, part.last_packet, 0, "", "");
@@ -359,6 +363,8 @@ void FlowCollector::State::headers(const Exchange& exchange, const Part& part) {
       }
     } else if (equals_fold(header.name, "cookie")) {
       for_each_cookie(header.value, [&](std::string_view name) { cookie(exchange, part, name, nullptr); });
+    } else if (equals_fold(header.name, "sec-fetch-dest") && header.value == "document") {
+      ++context->navigations;
     } else if (equals_fold(header.name, "sec-gpc") && header.value == "1") {
       ++context->gpc;
       keep_smallest(context->gpc_evidence, evidence_of(brief, part.time, part.last_packet, 0, "header:sec-gpc", ""));
@@ -368,6 +374,8 @@ void FlowCollector::State::headers(const Exchange& exchange, const Part& part) {
 
 void FlowCollector::State::cookie(const Exchange&, const Part& part, std::string_view name,
                                   const CookieAttributes* attributes) {
+  // A lifetime of nothing removes a cookie.
+  if (attributes && attributes->max_age && *attributes->max_age == 0) return;
   CookieKey wanted;
   wanted.name = std::string(name.substr(0, 256));
   wanted.domain = attributes && !attributes->domain.empty() ? "." + attributes->domain : brief.context.host;

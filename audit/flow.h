@@ -106,7 +106,8 @@ struct FlowCell {
 
 struct FlowContext {
   uint64_t requests = 0;
-  Timestamp first;
+  uint64_t navigations = 0;            // requests for a page of its own (Sec-Fetch-Dest: document)
+  Timestamp first, last_time;          // of requests
   std::vector<Evidence> evidence;      // first requests, at most 5
   std::optional<Evidence> last_request;
   uint64_t gpc = 0;                    // requests with Sec-GPC: 1

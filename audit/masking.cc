@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "audit/draft_detector.h"
+#include "audit/value_checks.h"
 #include "base/digest.h"
 
 namespace vitrine {
@@ -47,11 +49,50 @@ std::string mask_ip(std::string_view value) {
   return ip.to_string() + (ip.family == 4 ? "/24" : "/48");
 }
 
+// A value that names a person or a device by its form, whatever it was typed as.
+bool identifies(std::string_view value) {
+  const CheckSet checks = detect(value, ValueType::string);
+  return checks.has(ValueCheck::email) || checks.has(ValueCheck::jwt) || checks.has(ValueCheck::uuid);
+}
+
+// Addresses of pages keep host and path: ids in it, query and fragment go.
+bool is_page(std::string_view value) { return value.starts_with('/') || value.substr(0, 16).find("://") != std::string_view::npos; }
+
+std::string mask_page(std::string_view value) {
+  const size_t scheme = value.find("://");
+  size_t path = scheme == std::string_view::npos ? 0 : value.find_first_of("/?#", scheme + 3);
+  if (path == std::string_view::npos) path = value.size();
+  const size_t user = scheme == std::string_view::npos ? scheme : value.substr(0, path).find('@');
+  std::string out = user == std::string_view::npos ? std::string(value.substr(0, path))
+                                                   : std::string(value.substr(0, scheme + 3)) + "…" + std::string(value.substr(user, path - user));
+  const size_t end = std::min(value.find_first_of("?#", path), value.size());
+  out += endpoint_path(value.substr(path, end - path));
+  if (end != value.size()) out += std::string(value.substr(end, 1)) + "…";
+  return out;
+}
+
 }  // namespace
+
+std::string mask_path(std::string_view path) {
+  std::string out;
+  while (true) {
+    const size_t end = std::min(path.find_first_of("/|:"), path.size());
+    const std::string_view word = path.substr(0, end);
+    out += word.size() >= 6 && identifies(word) ? std::string("*") : std::string(word);
+    if (end == path.size()) return out;
+    out += path[end];
+    path.remove_prefix(end + 1);
+  }
+}
 
 std::string mask(std::string_view value, Sensitivity sensitivity) {
   switch (sensitivity) {
     case Sensitivity::plain:
+      if (identifies(value)) return mask_id(value);
+      if (is_page(value)) {
+        const std::string page = mask_page(value);
+        return page.size() <= kShown ? printable(page) : printable(page.substr(0, character_start(page, kShown))) + "… " + length_only(value);
+      }
       if (value.size() <= kShown) return printable(value);
       return printable(value.substr(0, character_start(value, kShown))) + "… " + length_only(value);
     case Sensitivity::id: return mask_id(value);

@@ -20,6 +20,10 @@ std::string mask(std::string_view value, Sensitivity sensitivity);
 // may be anything.
 std::string mask(std::string_view value, const Taxonomy& taxonomy, TypeId type);
 
+// A path of a field, with names in it that are e-mail addresses, UUIDs or JWTs
+// replaced by "*".
+std::string mask_path(std::string_view path);
+
 // The key of one case. Digests of two cases cannot be compared, by intention.
 class CaseKey {
  public:

@@ -98,6 +98,12 @@ bool statement_applies(const Policy& policy, const Statement& statement, const R
   if (!statement.scope.empty()) return false;
   const auto& services = statement.services.empty() ? policy.services : statement.services;
   const auto& accounts = statement.accounts.empty() ? policy.accounts : statement.accounts;
+  // Not knowing the client, a text that denies something of the app (or of one
+  // kind of account) only must not be held against it.
+  if (is_denial(statement.action) && ((query.platform.empty() && !statement.services.empty()) ||
+                                      (query.account.empty() && !statement.accounts.empty()))) {
+    return false;
+  }
   const auto& where = statement.regions.empty() ? policy.regions : statement.regions;
   return holds(services, query.platform) && holds(accounts, query.account) &&
          best_specificity(where, regions, query.country) > 0;

@@ -38,7 +38,8 @@ std::vector<SelectedPolicy> select_policies(const std::vector<Policy>& held, con
 std::vector<SelectedPolicy> choose_policies(const std::vector<Policy>& held, const std::vector<std::string>& files);
 
 // Does the statement speak about this user and service? Statements with a
-// `scope` never do. A user whose country is not known is not in any region.
+// `scope` never do. A user whose country is not known is not in any region; a
+// denial for some services or accounts only needs to know the user's.
 bool statement_applies(const Policy& policy, const Statement& statement, const Regions& regions,
                        const SelectionQuery& query);
 

@@ -86,6 +86,8 @@ constexpr SentenceText kCatalogue[] = {
      "서버에서 일어나는 일에 관한 문장으로, 클라이언트 트래픽으로는 확인할 수 없습니다."},
     {"reach.user-provided", "The statement is about what users enter; whether they did is their choice.",
      "사용자가 직접 입력하는 데이터에 관한 문장으로, 입력 여부는 사용자의 선택입니다."},
+    {"reason.bounds", "Bounds were reached in {count} places; what lay beyond was not looked at.",
+     "{count}곳에서 처리 한도에 도달했으며, 그 이후의 내용은 살펴보지 않았습니다."},
     {"reason.document", "Traffic does not decide this: {reason}", "트래픽으로 판단할 수 없습니다: {reason}"},
     {"reason.no-canary", "The context names no planted secret.", "컨텍스트에 심어 둔 비밀 값이 없습니다."},
     {"reason.no-country", "The user's country is not known.", "사용자의 국가를 알 수 없습니다."},
@@ -97,6 +99,10 @@ constexpr SentenceText kCatalogue[] = {
     {"reason.no-service", "The subject is not known.", "대상 서비스를 알 수 없습니다."},
     {"reason.no-signal", "No request carried the signal Sec-GPC: 1.", "Sec-GPC: 1 신호를 보낸 요청이 없습니다."},
     {"reason.no-text", "No text is held.", "보유한 문서가 없습니다."},
+    {"reason.not-recorded", "Recordings of this format do not hold {type}, which every connection shows.",
+     "이 형식의 기록에는 모든 연결에서 드러나는 {type}이(가) 담기지 않습니다."},
+    {"reason.nothing-in-the-rest", "{bytes} bytes sent by the client could not be read; nothing was seen in the rest.",
+     "클라이언트가 보낸 {bytes}바이트를 읽을 수 없었으며, 나머지에서는 관찰된 것이 없습니다."},
     {"reason.opaque-field", "A value that nothing opens went to {recipient}; it may hold this type.",
      "해독할 수 없는 값이 {recipient}(으)로 전송되었으며, 이 유형을 담고 있을 수 있습니다."},
     {"reason.other-country", "The rule is for users in {countries}; the user is in {country}.",
@@ -106,8 +112,12 @@ constexpr SentenceText kCatalogue[] = {
     {"reason.step-not-taken", "The step {step} was not taken during the capture.",
      "수집 중에 {step} 단계를 수행하지 않았습니다."},
     {"reason.texts-missing", "Texts missing: {documents}.", "없는 문서: {documents}."},
+    {"reason.unattributed", "{type} was sent to {recipient} in traffic that could not be tied to the subject.",
+     "대상에 귀속할 수 없는 트래픽에서 {type}이(가) {recipient}(으)로 전송되었습니다."},
     {"reason.undecoded", "{bytes} bytes to these hosts could not be read ({cause}).",
      "이 호스트로 보낸 {bytes}바이트를 읽을 수 없었습니다({cause})."},
+    {"reason.within", "{type} was sent to {recipient} and may tell it in one value with others.",
+     "{recipient}(으)로 전송된 {type} 값에 함께 담겨 있을 수 있습니다."},
 };
 
 }  // namespace

@@ -64,6 +64,12 @@ StatementRef reference_to(const ApplicableStatement& source) {
 Match match_recipient(const ApplicableStatement& source, const RecipientView& recipient,
                       const RecipientDirectory& directory) {
   const std::string& wanted = source.statement->recipient;
+  // "Share with anyone" and "with service providers" speak of others than the
+  // publisher, whatever business it is in itself.
+  const Action action = source.statement->action;
+  const bool of_others = (action == Action::share || action == Action::deny_share) &&
+                         (wanted == "any" || (wanted != "first-party" && directory.category(wanted) != nullptr));
+  if (of_others && recipient.first_party) return Match::none;
   if (wanted == "any") return Match::broad;
   if (wanted == "self") return recipient.first_party ? Match::exact : Match::none;
   if (recipient.entity != nullptr && recipient.entity->id == wanted) return Match::exact;

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <tuple>
 
+#include "audit/regions.h"
 #include "base/file.h"
 #include "cli/audit_run.h"
 #include "cli/commands.h"
@@ -26,18 +28,32 @@ const std::vector<std::string> kFailOn = {"contradicted", "ambiguous", "omitted"
 
 int gate(const AuditResult& result, const std::string& fail_on) {
   if (fail_on == "never") return kOk;
-  const auto count = [&](Verdict verdict) { return result.verdict_counts[static_cast<size_t>(verdict)]; };
+  // A lead is for a person to follow, not for a gate to fail on.
+  const auto count = [&](Verdict verdict) {
+    return static_cast<uint64_t>(std::count_if(result.findings.begin(), result.findings.end(), [&](const Finding& finding) {
+      return finding.verdict == verdict && finding.observation != Observation::unconfirmed;
+    }));
+  };
   uint64_t findings = count(Verdict::contradicted);
   if (fail_on != "contradicted") findings += count(Verdict::ambiguous);
   if (fail_on == "omitted" || fail_on == "vague" || fail_on == "incomplete") findings += count(Verdict::omitted);
   if (fail_on == "vague" || fail_on == "incomplete") findings += count(Verdict::vague);
   for (const RuleResult& rule : result.rules) {
-    if (rule.status == RuleStatus::evidence && rule.inference == Inference::textual) ++findings;
+    const bool more_than_leads = std::any_of(rule.hits.begin(), rule.hits.end(), [](const RuleHit& hit) { return hit.observation != Observation::unconfirmed; });
+    if (rule.status == RuleStatus::evidence && rule.inference == Inference::textual && more_than_leads) ++findings;
   }
   if (fail_on == "incomplete") {
     findings += result.ledger_totals[0].undecoded() + result.ledger_totals[1].undecoded() + result.issues.size();
   }
   return findings > 0 ? kFindings : kOk;
+}
+
+// A mistyped service would find no text and no flow, and pass every gate.
+bool known_service(const AuditInputs& inputs, const std::string& service) {
+  const auto& [policies, clients, entities] = std::tie(inputs.policies, inputs.clients, inputs.recipients.entities());
+  return std::any_of(policies.begin(), policies.end(), [&](const Policy& policy) { return policy.publisher == service; }) ||
+         std::any_of(clients.begin(), clients.end(), [&](const ClientHosts& client) { return client.service == service; }) ||
+         std::any_of(entities.begin(), entities.end(), [&](const Entity& entity) { return entity.service == service; });
 }
 
 int terminal_width() {
@@ -55,6 +71,12 @@ int run(const AuditFlags& flags) {
   for (const auto& [flag, to] : {std::pair(&flags.service, &policies.inputs.context.service), std::pair(&flags.country, &policies.inputs.context.country),
                                  std::pair(&flags.platform, &policies.inputs.context.platform), std::pair(&flags.account, &policies.inputs.context.account)}) {
     if (!flag->empty()) *to = *flag;
+  }
+  if (const std::string& country = policies.inputs.context.country; !country.empty() && !is_country_code(country)) {
+    return report_error(Error{ErrorCode::usage, "the country of the user is written as two capital letters: DE, KR, US …", country});
+  }
+  if (const std::string& service = policies.inputs.context.service; !service.empty() && !known_service(policies.inputs, service)) {
+    return report_error(Error{ErrorCode::usage, "no text, client or recipient file speaks of this service; `vitrine policy list` shows them", service});
   }
   if (const Status chosen = choose_texts(flags.texts, policies.inputs); !chosen) return report_error(chosen.error());
   AuditRun audit(policies);

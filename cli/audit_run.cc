@@ -134,6 +134,15 @@ Status AuditRun::collect(const std::string& path, const InputOptions& options, I
   for (const auto& log : logs) issues.merge(*log);
   if (!status) return status;
   drafts.finish();
+  // Sources without packets (HAR, exchange logs) have the times of their requests.
+  std::optional<Timestamp> entries_first, entries_last;
+  for (const FlowCollector& part : collected) {
+    for (const auto& [key, context] : part.contexts()) {
+      if (context.requests == 0 || !context.last_request || context.first.ns <= 0) continue;
+      if (!entries_first || context.first < *entries_first) entries_first = context.first;
+      if (!entries_last || *entries_last < context.last_time) entries_last = context.last_time;
+    }
+  }
   for (FlowCollector& part : collected) collector_.merge(std::move(part));
   collector_.merge(std::move(late));
   for (const NameRecord& record : input->summary().names) collector_.resolved(record.ip, record.name);
@@ -149,6 +158,9 @@ Status AuditRun::collect(const std::string& path, const InputOptions& options, I
   if (summary.packets > 0) {
     file.first = summary.first;
     file.last = summary.last;
+  } else {
+    file.first = entries_first;
+    file.last = entries_last;
   }
   policies_.inputs.files.push_back(std::move(file));
   return {};
