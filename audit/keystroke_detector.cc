@@ -49,12 +49,25 @@ uint32_t to_index(std::string_view digits) {
 bool read_number(std::string_view text, double& out) {
   if (text.empty() || text.size() > 24) return false;
   int64_t value = 0;
-  size_t i = text[0] == '-' ? 1 : 0;
+  const size_t start = text[0] == '-' ? 1 : 0;
+  size_t i = start;
+  if (i == text.size() || (!digit(text[i]) && text[i] != '.')) return false;  // "inf" and "nan" are no numbers here
   if (text.size() <= 17) {
     for (; i < text.size() && digit(text[i]); ++i) value = value * 10 + (text[i] - '0');
-    if (i == text.size() && digit(text[i - 1])) {
+    if (i == text.size()) {
       out = static_cast<double>(text[0] == '-' ? -value : value);
       return true;
+    }
+    if (text[i] == '.' && i > start && i + 1 < text.size() && text.size() - start <= 16) {
+      // At most 15 digits and a power of ten that a double holds: one exact division.
+      static constexpr double kPowers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+      const size_t point = i++;
+      for (; i < text.size() && digit(text[i]); ++i) value = value * 10 + (text[i] - '0');
+      if (i == text.size()) {
+        const double number = static_cast<double>(value) / kPowers[i - point - 1];
+        out = text[0] == '-' ? -number : number;
+        return true;
+      }
     }
   }
   const char* end = text.data() + text.size();
@@ -179,9 +192,10 @@ struct KeystrokeDetector::State {
     if (!held) return;
     const size_t count = held->column.size();
     size_t c = held->expected < count ? held->expected : 0;
-    for (size_t tried = 0; tried < count; ++tried, c = c + 1 == count ? 0 : c + 1)
+    size_t tried = 0;
+    for (; tried < count; ++tried, c = c + 1 == count ? 0 : c + 1)
       if (text(held->column[c].name) == name) break;
-    if (count == 0 || text(held->column[c].name) != name) {
+    if (tried == count) {
       if (count == kMaxColumns) return;
       c = count;
       held->column.push_back({keep(name), kNone, kNone, 0});

@@ -138,12 +138,16 @@ Extraction::Place Extraction::decoder_place(Place outer, Decoder decoder) {
 }
 
 Extraction::Place Extraction::key_place(PatternId parent, std::string_view key, uint32_t nth) {
+  return member_place(parent == 0 ? 0 : patterns_.intern(parent, PatternTable::Step::key, key), key, nth);
+}
+
+Extraction::Place Extraction::member_place(PatternId pattern, std::string_view key, uint32_t nth) {
   if (path_.size() < kMaxPath) {
     path_.push_back('/');
     append_path_segment(path_, key);
     append_nth(nth);
   }
-  return {parent == 0 ? 0 : patterns_.intern(parent, PatternTable::Step::key, key), key.substr(0, kMaxSegment)};
+  return {pattern, key.substr(0, kMaxSegment)};
 }
 
 Extraction::Place Extraction::name_place(Location location, std::string_view name, uint32_t nth) {

@@ -75,6 +75,7 @@ class Extraction {
     size_t path = 0;         // length of path_ up to and including it
     PatternId pattern = 0;
     PatternId element = 0;   // of its elements or members' values; arrays only
+    PatternId member = 0;    // of the last member; objects only
     std::string_view name;
     uint64_t index = 0;      // elements or members so far
     uint64_t offset = 0;
@@ -139,6 +140,7 @@ class Extraction {
   OriginNode child(OriginId parent, Decoder decoder, uint64_t offset, uint64_t length) const;
   Place decoder_place(Place outer, Decoder decoder);                    // appends "|json"
   Place key_place(PatternId parent, std::string_view key, uint32_t nth);   // appends "/key[n]"
+  Place member_place(PatternId pattern, std::string_view key, uint32_t nth);  // the same, its pattern known
   Place name_place(Location location, std::string_view name, uint32_t nth);  // sets "header:name[n]"
   void append_nth(uint32_t nth);
   void start_path(std::string_view text);

@@ -63,8 +63,9 @@ bool Extraction::json_document(JsonTokenizer& tokenizer, const Value& value, Ori
         path_.resize(frame.path);
         std::string_view key = token.raw;
         if (token.escaped) key = unescaped(token, scratch(value.depth).text);
-        const uint32_t nth = names_.count(frame.scope, hash_key(key, 0));
-        here = key_place(frame.pattern, key, nth);
+        const PatternTable::Member member = patterns_.member(frame.pattern, frame.member, key);
+        frame.member = member.pattern;
+        here = member_place(member.pattern, key, names_.count(frame.scope, member.key_hash));
         if (token.escaped) here.name = keep_name(key);
         ++frame.index;
         break;

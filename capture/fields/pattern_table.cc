@@ -76,10 +76,25 @@ PatternId PatternTable::intern(PatternId parent, Step step, std::string_view tex
     return 0;
   }
   const auto id = static_cast<PatternId>(nodes_.size());
-  nodes_.push_back({parent, step, hash, keep(text)});
+  nodes_.push_back({parent, step, hash, keep(text), 0, 0, 0});
   slots_[at] = id;
   if (nodes_.size() * 2 > slots_.size()) grow();
   return id;
+}
+
+PatternTable::Member PatternTable::member(PatternId object, PatternId before, std::string_view key) {
+  if (object == 0) return {0, hash_key(key, 0)};
+  const PatternId expected = before != 0 ? nodes_[before].follower : nodes_[object].first;
+  if (expected != 0) {
+    const Node& node = nodes_[expected];
+    if (node.parent == object && node.text == key) return {expected, node.key_hash};
+  }
+  const uint64_t hash = hash_key(key, 0);
+  const PatternId id = intern(object, Step::key, key);
+  if (id == 0) return {0, hash};
+  nodes_[id].key_hash = hash;
+  (before != 0 ? nodes_[before].follower : nodes_[object].first) = id;
+  return {id, hash};
 }
 
 std::string PatternTable::text(PatternId id) const {

@@ -34,6 +34,16 @@ class PatternTable {
   // than kMaxStep, or `parent` is 0 and the step is no location.
   PatternId intern(PatternId parent, Step step, std::string_view text = {});
 
+  // A member of a JSON object: the pattern, and the hash_key(key, 0) of its key.
+  // `before`: the member before it, 0 for the first. Objects in a list mostly
+  // repeat the members of the one before, in its order: a look at what followed
+  // `before` the last time saves hashing.
+  struct Member {
+    PatternId pattern = 0;
+    uint64_t key_hash = 0;
+  };
+  Member member(PatternId object, PatternId before, std::string_view key);
+
   // "body|json/events/*/t"; empty for 0 and unknown ids.
   std::string text(PatternId id) const;
   PatternId parent(PatternId id) const { return id < nodes_.size() ? nodes_[id].parent : 0; }
@@ -51,6 +61,9 @@ class PatternTable {
     Step step = Step::location;
     uint64_t hash = 0;
     std::string_view text;  // in chunks_
+    PatternId follower = 0; // the member that came after this one the last time
+    PatternId first = 0;    // of an object: its first member the last time
+    uint64_t key_hash = 0;  // hash_key(text, 0); set by member()
   };
   void grow();
   std::string_view keep(std::string_view text);

@@ -259,6 +259,26 @@ TEST(PatternTable, InternsATrie) {
   EXPECT_EQ(table.text(1234), "");
 }
 
+// What followed the last time is a hint only: any order gives what intern gives.
+TEST(PatternTable, MembersAreWhatInternSays) {
+  using Step = PatternTable::Step;
+  PatternTable table(40), plain(40);
+  const PatternId object = table.intern(0, Step::location, "body"), same = plain.intern(0, Step::location, "body");
+  uint64_t state = 1;
+  for (int round = 0; round < 300; ++round) {
+    PatternId before = 0;
+    for (int i = 0; i < 12; ++i) {
+      state = state * 6364136223846793005ull + 1442695040888963407ull;
+      const std::string key = "k" + std::to_string(round % 3 == 0 ? i : static_cast<int>(state >> 33) % 60);
+      const PatternTable::Member member = table.member(object, before, key);
+      ASSERT_EQ(member.pattern, plain.intern(same, Step::key, key));
+      ASSERT_EQ(member.key_hash, hash_key(key, 0));
+      before = member.pattern;
+    }
+  }
+  EXPECT_EQ(table.member(0, 0, "k1").pattern, 0u);
+}
+
 TEST(PatternTable, GrowsWithoutLosingIds) {
   PatternTable table(100'000);
   const PatternId root = table.intern(0, PatternTable::Step::location, "body");
