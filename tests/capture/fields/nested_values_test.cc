@@ -190,11 +190,14 @@ TEST(NestedValues, MediaAndCredentialsAreNotOpaque) {
   h.head({{"Authorization", "Bearer " + token},
           {"X-CSRF-Token", token},
           {"Openai-Sentinel-Chat-Requirements-Token", token},
+          {"X-Short-Token", base64(random_bytes(90, 6))},
           {"Cookie", "cf_clearance=" + token + "; big=" + base64(random_bytes(2000, 9))},
           {"X-Blob", token}});
   EXPECT_FALSE(h.find("header:authorization")->opaque);
   EXPECT_FALSE(h.find("header:x-csrf-token")->opaque);
-  EXPECT_FALSE(h.find("header:openai-sentinel-chat-requirements-token")->opaque);
+  // A header the client fills itself can hold an encrypted fingerprint.
+  EXPECT_TRUE(h.find("header:openai-sentinel-chat-requirements-token")->opaque);
+  EXPECT_FALSE(h.find("header:x-short-token")->opaque);
   EXPECT_FALSE(h.find("cookie:cf_clearance")->opaque);
   EXPECT_TRUE(h.find("cookie:big")->opaque);
   EXPECT_TRUE(h.find("header:x-blob")->opaque);
