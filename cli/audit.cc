@@ -26,7 +26,9 @@ struct AuditFlags {
 // What a gate fails on, from the strictest to the most lenient.
 const std::vector<std::string> kFailOn = {"contradicted", "ambiguous", "omitted", "vague", "incomplete", "never"};
 
-int gate(const AuditResult& result, const std::string& fail_on) {
+// `rules`: the user chose rule files; then their evidence counts as well. Unasked,
+// it does not: every shipped rule file is evaluated, and no-egress finds any traffic.
+int gate(const AuditResult& result, const std::string& fail_on, bool rules) {
   if (fail_on == "never") return kOk;
   // A lead is for a person to follow, not for a gate to fail on.
   const auto count = [&](Verdict verdict) {
@@ -40,7 +42,7 @@ int gate(const AuditResult& result, const std::string& fail_on) {
   if (fail_on == "vague" || fail_on == "incomplete") findings += count(Verdict::vague);
   for (const RuleResult& rule : result.rules) {
     const bool more_than_leads = std::any_of(rule.hits.begin(), rule.hits.end(), [](const RuleHit& hit) { return hit.observation != Observation::unconfirmed; });
-    if (rule.status == RuleStatus::evidence && rule.inference == Inference::textual && more_than_leads) ++findings;
+    if (rules && rule.status == RuleStatus::evidence && rule.inference == Inference::textual && more_than_leads) ++findings;
   }
   if (fail_on == "incomplete") {
     findings += result.ledger_totals[0].undecoded() + result.ledger_totals[1].undecoded() + result.issues.size();
@@ -66,7 +68,10 @@ int run(const AuditFlags& flags) {
   if (!loaded) return report_error(loaded.error());
   LoadedPolicies& policies = **loaded;
   Result<Context> context = load_context(flags.context);
-  if (!context) return report_error(context.error());
+  if (!context) {
+    report_error(context.error());
+    return kUsage;  // what could not be read is no recording
+  }
   policies.inputs.context = std::move(*context);
   for (const auto& [flag, to] : {std::pair(&flags.service, &policies.inputs.context.service), std::pair(&flags.country, &policies.inputs.context.country),
                                  std::pair(&flags.platform, &policies.inputs.context.platform), std::pair(&flags.account, &policies.inputs.context.account)}) {
@@ -110,7 +115,7 @@ int run(const AuditFlags& flags) {
     if (!flags.html.empty()) std::printf("\nreport: %s\n", flags.html.c_str());
     if (!flags.json.empty()) std::printf("%s: %s\n", flags.html.empty() ? "\nreport" : "data", flags.json.c_str());
   }
-  return gate(result, flags.fail_on);
+  return gate(result, flags.fail_on, !flags.policies.rule_files.empty());
 }
 
 }  // namespace
@@ -134,7 +139,7 @@ void add_audit(CLI::App& app, int& exit_code) {
   command->add_option("--locale", flags->locale, "language of the report")->check(CLI::IsMember({"en", "ko"}))->capture_default_str();
   command->add_option("--fail-on", flags->fail_on,
                       "exit with 1 from this verdict on: contradicted, ambiguous, omitted, vague; incomplete also for "
-                      "bytes that were not decoded; never")
+                      "bytes that were not decoded; never. Evidence for rules chosen with --rules counts at every level")
       ->check(CLI::IsMember(kFailOn))
       ->capture_default_str();
   command->add_option("--data", flags->policies.data, "folder that holds policies/ (default: the shipped one)")->type_name("DIR");

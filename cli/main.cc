@@ -38,6 +38,11 @@ int main(int argc, char** argv) {
   add_audit(app, exit_code);
   add_origin(app, exit_code);
   add_policy(app, exit_code);
+  const auto named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+  if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(named).empty()) {
+    std::fprintf(stderr, "vitrine: no such command: %s (vitrine --help lists them)\n", argv[1]);
+    return kUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
