@@ -75,6 +75,7 @@ void put_findings(Dictionary& page, const ReportView& view) {
   if (Dictionary* table = wrapper(page, "FINDINGS", "NO_FINDINGS", view.findings)) {
     each(*table, "FINDING", view.findings, put_finding);
   }
+  put_if(page, "COOKIE_NOTE", view.cookie_note);
   put_if(page, "MORE_FINDINGS", view.more_findings);
   if (Dictionary* table = wrapper(page, "DECLAREDS", "NO_DECLARED", view.declared)) {
     each(*table, "FINDING", view.declared, put_finding);

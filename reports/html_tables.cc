@@ -3,6 +3,10 @@
 namespace vitrine::report_html {
 
 void put_cookies(Dictionary& page, const ReportView& view) {
+  if (Dictionary* list = wrapper(page, "IF_COOKIE_FINDINGS", nullptr, view.cookie_findings)) {
+    each(*list, "COOKIE_FINDING", view.cookie_findings,
+         [](Dictionary& row, const FindingView& finding) { put(row, "TEXT", finding.explanation); });
+  }
   if (Dictionary* table = wrapper(page, "COOKIES", "NO_COOKIES", view.cookies)) {
     each(*table, "COOKIE", view.cookies, [](Dictionary& row, const CookieView& cookie) {
       put(row, "NAME", cookie.name);

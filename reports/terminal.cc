@@ -17,6 +17,10 @@ Style style_of(std::string_view verdict) {
   return Style::notice;
 }
 
+std::string right_aligned(const std::string& text, size_t width) {
+  return std::string(text.size() < width ? width - text.size() : 0, ' ') + text;
+}
+
 class Summary {
  public:
   Summary(const ReportView& view, const Locale& locale, TerminalPage& page) : view_(view), locale_(locale), page_(page) {}
@@ -37,7 +41,7 @@ class Summary {
   std::string t(std::string_view id) const { return locale_.text(id); }
 
   void head() {
-    page_.line(view_.title, Style::strong);
+    page_.wrapped("", view_.title, Style::strong);
     if (!view_.subtitle.empty()) page_.wrapped("  ", view_.subtitle);
     for (size_t i = 0; i < view_.inputs.size() && i < 3; ++i) {
       const InputView& input = view_.inputs[i];
@@ -59,7 +63,7 @@ class Summary {
     page_.heading(t("section.verdicts"));
     for (const Tile& tile : view_.tiles) {
       if (tile.none) continue;
-      page_.columns({{tile.symbol, 2}, {tile.label, 44}, {tile.count, 0}}, style_of(tile.key));
+      page_.columns({{tile.symbol, 2}, {tile.label, 44}, {right_aligned(tile.count, 6), 0}}, style_of(tile.key));
     }
     if (std::all_of(view_.tiles.begin(), view_.tiles.end(), [](const Tile& tile) { return tile.none; })) {
       page_.wrapped("  ", view_.summary.front());
@@ -82,7 +86,9 @@ class Summary {
       page_.wrapped("     ", proof, Style::faint);
       if (!finding.quotes.empty()) {
         const QuoteView& quote = finding.quotes.front();
-        page_.wrapped("     ", "“" + shorten(quote.quote, page_.width() - 8) + "” – " + quote.document);
+        const size_t taken = display_width(quote.document) + 12;
+        const size_t room = page_.width() > taken + 30 ? page_.width() - taken : page_.width() - 8;
+        page_.wrapped("     ", "“" + shorten(quote.quote, room) + "” – " + quote.document);
       }
     }
   }

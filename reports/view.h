@@ -227,6 +227,7 @@ struct ReportView {
   std::vector<FindingView> findings;       // flows, by verdict
   std::vector<FindingView> declared;       // declared-not-observed and not-testable statements
   std::vector<FindingView> cookie_findings;
+  std::string cookie_note;                 // how many results stand under cookies
   std::string more_findings;
   std::vector<DeclaredView> out_of_reach;
   std::vector<RecipientView> recipients;

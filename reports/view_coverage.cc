@@ -55,9 +55,11 @@ void ViewBuilder::add_coverage() {
   std::array<bool, kCauses> present{};
   for (Direction direction : {Direction::client_to_server, Direction::server_to_client}) {
     const ByteCounts& bytes = result_.ledger_totals[static_cast<size_t>(direction)];
-    section.totals.push_back({t("direction." + std::string(to_string(direction))),
-                              fill("coverage.total", {{"percent", percent_text(bytes[Cause::decoded], bytes.total())},
-                                                      {"bytes", bytes_text(bytes.total())}})});
+    if (bytes.total() != 0) {
+      section.totals.push_back({t("direction." + std::string(to_string(direction))),
+                                fill("coverage.total", {{"percent", percent_text(bytes[Cause::decoded], bytes.total())},
+                                                        {"bytes", bytes_text(bytes.total())}})});
+    }
     for (size_t i = 0; i < kCauses; ++i) present[i] = present[i] || bytes.by_cause[i] != 0;
   }
   for (size_t i = 0; i < kCauses; ++i) {

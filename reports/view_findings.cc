@@ -126,6 +126,9 @@ void ViewBuilder::add_findings() {
     finding_anchors_.emplace(finding.id, row.anchor);
     list.push_back(std::move(row));
   }
+  if (!view_.cookie_findings.empty()) {
+    view_.cookie_note = fill("cookie.note", {{"count", group_digits(view_.cookie_findings.size())}});
+  }
   if (left_out != 0) view_.more_findings = fill("more.findings", {{"count", group_digits(left_out)}});
 }
 

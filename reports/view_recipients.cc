@@ -53,7 +53,7 @@ void ViewBuilder::add_recipients() {
 }
 
 void ViewBuilder::add_country_picture() {
-  constexpr int kNameWidth = 230, kColumn = 96, kHead = 46, kRow = 34, kMark = 22;
+  constexpr int kNameWidth = 260, kColumn = 96, kHead = 46, kRow = 34, kMark = 22;
   std::set<std::string_view> receiving;
   for (const Flow& flow : result_.flows) receiving.insert(flow.recipient);
   std::set<std::string_view> codes;
@@ -81,7 +81,7 @@ void ViewBuilder::add_country_picture() {
   for (const RecipientInfo* info : rows) {
     if (picture.rows.size() >= 40) break;
     CountryRow row;
-    row.name = cut_to_width(recipient_name(info->key), 28);
+    row.name = cut_to_width(recipient_name(info->key), 34);
     row.title = recipient_name(info->key);
     row.y = kHead + static_cast<int>(picture.rows.size()) * kRow + kRow / 2;
     std::set<std::pair<CountryOf, std::string_view>> drawn;

@@ -8,7 +8,7 @@
 namespace vitrine {
 namespace {
 
-constexpr int kNameWidth = 190, kPlotWidth = 760, kLane = 44, kBarHeight = 34, kHead = 64, kFoot = 26;
+constexpr int kNameWidth = 240, kPlotWidth = 740, kLane = 44, kBarHeight = 34, kHead = 64, kFoot = 26;
 
 }  // namespace
 
@@ -65,7 +65,7 @@ void ViewBuilder::add_timeline() {
     TimelineLane row;
     row.attributed = !key.first;
     const std::string name = recipient_name(key.second) + (row.attributed ? "" : " " + t("timeline.unattributed"));
-    row.name = cut_to_width(name, 24);
+    row.name = cut_to_width(name, 32);
     row.total = fill("timeline.total", {{"values", group_digits(lane->values)}, {"requests", group_digits(lane->requests)}});
     row.y = kHead + static_cast<int>(picture.lanes.size()) * kLane + kBarHeight;
     for (const auto& [start, counts] : lane->bins) {
