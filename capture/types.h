@@ -27,7 +27,9 @@ struct IpAddress {
   static IpAddress v4(Bytes four);
   static IpAddress v6(Bytes sixteen);
   static IpAddress parse(std::string_view text);  // family 0 when it is not an address
-  bool is_private() const;                        // RFC 1918, 4193, loopback, link-local, unspecified
+  // Not routed beyond the site: RFC 1918, 4193, 6598, loopback, link-local
+  // (multicast of that scope too), limited broadcast, unspecified.
+  bool is_private() const;
   std::string to_string() const;                  // RFC 5952
 };
 
