@@ -66,7 +66,7 @@ class OutputPool {
   }
 
  private:
-  static constexpr size_t kKept = 8 << 20, kSpare = 8;
+  static constexpr size_t kKept = 6 << 20, kSpare = 4;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Output>> spare_;
 };
