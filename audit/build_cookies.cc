@@ -196,7 +196,9 @@ void build_cookies(Evaluation& e) {
     row.last = sum.sight.last.value_or(Timestamp{});
     row.evidence = sum.sight.evidence;
     if (sum.sight.last_evidence) add_evidence(row.evidence, {*sum.sight.last_evidence}, 6);
-    if (row.attributed) {
+    // A lifetime of nothing removes a cookie: that is no use of it.
+    const bool only_removed = !row.sent && row.max_age && *row.max_age == 0;
+    if (row.attributed && !only_removed) {
       if (table.empty()) row.issues.push_back(CookieIssue::no_table);
       else compare(row, find_row(table, row), setter, consent);
       std::sort(row.issues.begin(), row.issues.end());

@@ -58,6 +58,15 @@ Sentence explain(const Finding& finding, const std::string& recipient) {
 
 }  // namespace
 
+uint64_t not_looked_at(const AuditResult& result) {
+  uint64_t places = 0;
+  for (const IssueCount& issue : result.issues) {
+    const bool own_bound = issue.first.what.starts_with("fields: ") || issue.first.what.starts_with("audit: ");
+    if (own_bound && issue.first.cause == Cause::truncated) places += issue.count;
+  }
+  return places;
+}
+
 void build_flow_findings(Evaluation& e) {
   std::map<std::pair<std::string, std::string>, Finding> findings;  // type, recipient
   for (const Flow& flow : e.result.flows) {
@@ -117,12 +126,7 @@ void build_declared_findings(Evaluation& e) {
     }
   }
 
-  // Bounds of the fields and of the sums: what lay beyond was decoded, but not looked at.
-  uint64_t beyond_bounds = 0;
-  for (const IssueCount& issue : e.result.issues) {
-    const bool own_bound = issue.first.what.starts_with("fields: ") || issue.first.what.starts_with("audit: ");
-    if (own_bound && issue.first.cause == Cause::truncated) beyond_bounds += issue.count;
-  }
+  const uint64_t beyond_bounds = not_looked_at(e.result);
   const bool without_packets = std::any_of(e.inputs.files.begin(), e.inputs.files.end(), [](const InputFile& file) {
     return file.format == "har" || file.format == "exchange-log";
   });

@@ -204,7 +204,20 @@ class RuleTester {
     }
     // Where packets went and what the texts declare needs no bytes that were not read.
     if (test_.kind == TestKind::egress_allow_list || test_.kind == TestKind::declared_not_observed) return;
-    if (const uint64_t unread = e_.result.ledger_totals[0].undecoded(); unread != 0) {
+    std::set<std::string> spoken_to;  // beyond neighbour discovery and pings
+    for (const auto& [key, sight] : e_.flows.endpoints()) {
+      if (key.transport != Transport::other_ip) spoken_to.insert(key.server.ip.to_string());
+    }
+    uint64_t unread = 0;
+    for (const LedgerRow& row : e_.result.ledger) {
+      if (row.direction != Direction::client_to_server) continue;
+      if (IpAddress::parse(row.host).family != 0 && !spoken_to.count(row.host)) continue;
+      unread += row.bytes.undecoded();
+    }
+    if (const uint64_t places = not_looked_at(e_.result); places != 0) {
+      refuse(RuleStatus::not_testable, {"reason.bounds", {{"count", std::to_string(places)}}});
+    }
+    if (unread != 0) {
       refuse(RuleStatus::not_testable, {"reason.nothing-in-the-rest", {{"bytes", std::to_string(unread)}}});
     }
   }

@@ -49,6 +49,8 @@ void build_declared_findings(Evaluation& evaluation);  // kind declared, out_of_
 void build_cookies(Evaluation& evaluation);            // cookies, findings of kind cookie
 void build_rules(Evaluation& evaluation);
 
+// Places that were decoded or named but not looked at: bounds of fields and sums.
+uint64_t not_looked_at(const AuditResult& result);
 // A stable id: the first 12 hex digits of SHA-256 over the parts.
 std::string stable_id(std::initializer_list<std::string_view> parts);
 // Up to `bound` smallest of both.

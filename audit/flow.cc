@@ -374,8 +374,6 @@ void FlowCollector::State::headers(const Exchange& exchange, const Part& part) {
 
 void FlowCollector::State::cookie(const Exchange&, const Part& part, std::string_view name,
                                   const CookieAttributes* attributes) {
-  // A lifetime of nothing removes a cookie.
-  if (attributes && attributes->max_age && *attributes->max_age == 0) return;
   CookieKey wanted;
   wanted.name = std::string(name.substr(0, 256));
   wanted.domain = attributes && !attributes->domain.empty() ? "." + attributes->domain : brief.context.host;
@@ -464,6 +462,11 @@ void FlowCollector::late_value(const ExchangeBrief& exchange, const LateValue& v
 
 void FlowCollector::exchange_closed(const Exchange& exchange, CloseReason,
                                     const std::array<uint64_t, 2>& opaque_bytes) {
+  // A file of requests that names a WebSocket may leave its messages out.
+  if (exchange.status == 101 && exchange.protocol != Protocol::websocket && exchange.connection != nullptr &&
+      exchange.connection->transport == Transport::har) {
+    state_->note("audit: a WebSocket whose messages the file does not hold", exchange.last_packet);
+  }
   state_->ledger.exchange(exchange, opaque_bytes);
   state_->open[exchange.id.connection].bytes += exchange.message(Direction::client_to_server).bytes.total();
 }

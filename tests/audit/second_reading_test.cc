@@ -24,10 +24,16 @@ Request request(const std::string& host, ConnectionId connection, std::vector<Se
   return out;
 }
 
-const Finding& declared(const AuditResult& result, const std::string& type, const std::string& recipient = "self") {
+Finding declared(const AuditResult& result, const std::string& type, const std::string& recipient = "self") {
   const Finding* finding = result.finding(FindingKind::declared, type, recipient);
   if (finding == nullptr) throw std::runtime_error("no finding on the statement of " + type);
   return *finding;
+}
+
+Verdict verdict_of_cookie(const AuditResult& result) {
+  const Finding* finding = result.finding(FindingKind::flow, "identifier.cookie", "chatco");
+  if (finding == nullptr) throw std::runtime_error("no finding on the cookie identifier");
+  return finding->verdict;
 }
 
 std::set<std::string> reasons(const Finding& finding) {
@@ -71,7 +77,7 @@ TEST(DeclaredNotObserved, NamesOnlyStatementsWhoseStepWasTaken) {
   world.inputs.policies = {text_of({statement("always", "collect", "identifier.device", "self"),
                                     statement("paying", "collect", "identifier.device", "self", {}, "automatic", "payment")})
                                .parse()};
-  const Finding& finding = declared(world.run({request("chat.test", 1)}), "identifier.device");
+  const Finding finding = declared(world.run({request("chat.test", 1)}), "identifier.device");
   EXPECT_EQ(finding.verdict, Verdict::declared_not_observed);
   ASSERT_EQ(finding.positives.size(), 1u);
   EXPECT_EQ(finding.positives[0].id, "always");
@@ -84,7 +90,7 @@ TEST(DeclaredNotObserved, NotWhenSeenInTrafficOfNobody) {
   Request other = request("chat.test", 2, {{"behaviour.keystroke-dynamics"}});
   other.process = "somebody-else";
   const AuditResult result = world.run({request("chat.test", 1), other});
-  const Finding& finding = declared(result, "behaviour.keystroke-dynamics");
+  const Finding finding = declared(result, "behaviour.keystroke-dynamics");
   EXPECT_EQ(finding.verdict, Verdict::not_testable);
   EXPECT_EQ(reasons(finding), std::set<std::string>{"reason.unattributed"});
 }
@@ -116,6 +122,26 @@ TEST(DeclaredNotObserved, NotBeyondBounds) {
   EXPECT_EQ(reasons(declared(result, "behaviour.keystroke-dynamics")), std::set<std::string>{"reason.bounds"});
 }
 
+TEST(DeclaredNotObserved, NotBesideAWebSocketWithoutItsMessages) {
+  World world;
+  world.inputs.policies = {text_of({kKeystrokes}).parse()};
+  FlowCollector collector(world.inputs);
+  feed(collector, request("chat.test", 1));
+  ConnectionInfo connection;
+  connection.id = 2;
+  connection.transport = Transport::har;
+  Exchange exchange;
+  exchange.id = {2, 1};
+  exchange.connection = &connection;
+  exchange.host = "chat.test";
+  exchange.protocol = Protocol::http11;
+  exchange.status = 101;
+  collector.exchange_closed(exchange, CloseReason::complete, {0, 0});
+  collector.connection_closed(connection);
+  const AuditResult result = evaluate(world.inputs, std::move(collector), {});
+  EXPECT_EQ(reasons(declared(result, "behaviour.keystroke-dynamics")), std::set<std::string>{"reason.bounds"});
+}
+
 // ---- what a text says, to whom ------------------------------------------------
 
 TEST(Statements, SharingWithOthersSaysNothingOfTheFirstParty) {
@@ -141,9 +167,9 @@ TEST(Statements, ADenialForAppsIsNotHeldAgainstAnUnknownClient) {
                                .parse()};
   world.inputs.context.client.clear();
   const std::vector<Request> sent = {request("chat.test", 1, {{"identifier.cookie"}})};
-  EXPECT_EQ(world.run(sent).finding(FindingKind::flow, "identifier.cookie", "chatco")->verdict, Verdict::clear);
+  EXPECT_EQ(verdict_of_cookie(world.run(sent)), Verdict::clear);
   world.inputs.context.platform = "app";
-  EXPECT_EQ(world.run(sent).finding(FindingKind::flow, "identifier.cookie", "chatco")->verdict, Verdict::ambiguous);
+  EXPECT_EQ(verdict_of_cookie(world.run(sent)), Verdict::ambiguous);
 }
 
 // ---- attribution --------------------------------------------------------------
@@ -207,7 +233,10 @@ TEST(Cookies, RemovingOneIsNotSettingOne) {
   world.inputs.policies = {text.parse()};
   Request removing = request("chat.test", 1);
   removing.response_headers = {{"set-cookie", "old=; Max-Age=0"}, {"set-cookie", "older=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"}};
-  EXPECT_TRUE(world.run({removing}).cookies.empty());
+  const AuditResult result = world.run({removing});
+  EXPECT_EQ(result.cookies.size(), 2u);
+  for (const CookieRow& row : result.cookies) EXPECT_TRUE(row.issues.empty()) << row.name;
+  EXPECT_EQ(result.finding(FindingKind::cookie, "identifier.cookie", "chatco"), nullptr);
 }
 
 TEST(Cookies, ATableThatIsNotHeldMayNameIt) {
