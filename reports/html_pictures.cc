@@ -14,6 +14,25 @@ void put_steps(Dictionary& to, const char* section, const std::vector<StepView>&
   });
 }
 
+void put_recipient_table(Dictionary& page, const char* section, const std::vector<RecipientView>& list) {
+  Dictionary* table = wrapper(page, section, nullptr, list);
+  if (table == nullptr) return;
+  put(*table, "COUNT", static_cast<int>(list.size()));
+  each(*table, "ROW", list, [](Dictionary& row, const RecipientView& recipient) {
+    put(row, "NAME", recipient.name);
+    put(row, "ROLE", recipient.role);
+    put(row, "HOSTS", recipient.hosts);
+    put(row, "TYPES", recipient.types);
+    put_if(row, "NOTE", recipient.note);
+    put_if(row, "CATEGORIES", recipient.categories);
+    each(row, "COUNTRY", recipient.countries, [](Dictionary& cell, const CountryView& country) {
+      put(cell, "OF", country.of);
+      put(cell, "COUNTRY", country.country);
+      put_if(cell, "SOURCE", country.source);
+    });
+  });
+}
+
 }  // namespace
 
 void put_recipients(Dictionary& page, const ReportView& view) {
@@ -39,21 +58,8 @@ void put_recipients(Dictionary& page, const ReportView& view) {
       });
     });
   }
-  if (Dictionary* table = wrapper(page, "RECIPIENTS", nullptr, view.recipients)) {
-    each(*table, "ROW", view.recipients, [](Dictionary& row, const RecipientView& recipient) {
-      put(row, "NAME", recipient.name);
-      put(row, "ROLE", recipient.role);
-      put(row, "HOSTS", recipient.hosts);
-      put(row, "TYPES", recipient.types);
-      put_if(row, "NOTE", recipient.note);
-      put_if(row, "CATEGORIES", recipient.categories);
-      each(row, "COUNTRY", recipient.countries, [](Dictionary& cell, const CountryView& country) {
-        put(cell, "OF", country.of);
-        put(cell, "COUNTRY", country.country);
-        put_if(cell, "SOURCE", country.source);
-      });
-    });
-  }
+  put_recipient_table(page, "RECIPIENTS", view.recipients);
+  put_recipient_table(page, "OTHER_RECIPIENTS", view.other_recipients);
 }
 
 void put_timeline(Dictionary& page, const ReportView& view) {

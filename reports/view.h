@@ -81,7 +81,6 @@ struct CountryView {
 struct RecipientView {
   std::string name, key, role, categories, hosts, note, source;
   std::string types;             // number of kinds of data
-  bool attributed = true;
   std::vector<CountryView> countries;
 };
 
@@ -230,7 +229,8 @@ struct ReportView {
   std::string cookie_note;                 // how many results stand under cookies
   std::string more_findings;
   std::vector<DeclaredView> out_of_reach;
-  std::vector<RecipientView> recipients;
+  std::vector<RecipientView> recipients;   // that received something of the subject
+  std::vector<RecipientView> other_recipients;
   CountryPicture country_picture;
   TimelinePicture timeline;
   std::vector<CookieView> cookies;

@@ -19,7 +19,9 @@ void ViewBuilder::add_recipients() {
     return left != right ? left : left && a->role < b->role;
   });
   for (const RecipientInfo* info : order) {
-    if (view_.recipients.size() >= kMaxRecipientRows) break;
+    const bool received = types.contains(info->key);
+    std::vector<RecipientView>& list = received ? view_.recipients : view_.other_recipients;
+    if (list.size() >= kMaxRecipientRows) continue;
     RecipientView row;
     row.name = recipient_name(info->key);
     row.key = printable(info->key);
@@ -30,8 +32,7 @@ void ViewBuilder::add_recipients() {
     row.hosts = joined(info->hosts, 6);
     row.note = printable(info->note);
     row.source = printable(info->source) + (info->source_date.empty() ? "" : ", " + printable(info->source_date));
-    row.attributed = types.contains(info->key);
-    row.types = group_digits(row.attributed ? types[info->key].size() : 0);
+    row.types = group_digits(received ? types[info->key].size() : 0);
     for (CountryOf what : {CountryOf::ip, CountryOf::network_owner, CountryOf::entity}) {
       CountryView cell;
       cell.of = t("country-of." + std::string(to_string(what)));
@@ -48,7 +49,7 @@ void ViewBuilder::add_recipients() {
       cell.source = joined(sources, 3);
       row.countries.push_back(std::move(cell));
     }
-    view_.recipients.push_back(std::move(row));
+    list.push_back(std::move(row));
   }
 }
 

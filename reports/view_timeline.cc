@@ -64,9 +64,9 @@ void ViewBuilder::add_timeline() {
   for (const auto& [key, lane] : order) {
     TimelineLane row;
     row.attributed = !key.first;
-    const std::string name = recipient_name(key.second) + (row.attributed ? "" : " " + t("timeline.unattributed"));
+    const std::string name = recipient_name(key.second);
     row.name = cut_to_width(name, 32);
-    row.total = fill("timeline.total", {{"values", group_digits(lane->values)}, {"requests", group_digits(lane->requests)}});
+    row.total = (row.attributed ? "" : t("cookie.unattributed") + " – ") + fill("timeline.total", {{"values", group_digits(lane->values)}, {"requests", group_digits(lane->requests)}});
     row.y = kHead + static_cast<int>(picture.lanes.size()) * kLane + kBarHeight;
     for (const auto& [start, counts] : lane->bins) {
       const uint64_t tall = std::max(counts.first, counts.second);
