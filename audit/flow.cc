@@ -460,6 +460,19 @@ void FlowCollector::late_value(const ExchangeBrief& exchange, const LateValue& v
   s.book(exchange, into.cells[value.type], value, "", in_url);
 }
 
+void FlowCollector::raise(const ExchangeBrief& exchange, TypeId type, Observation from, Observation to,
+                          std::string_view decided_by) {
+  const auto context = state_->contexts.find(exchange.context);
+  if (context == state_->contexts.end() || to <= from) return;
+  const auto cell = context->second.cells.find(type);
+  if (cell == context->second.cells.end()) return;
+  auto& counts = cell->second.by_observation;
+  if (counts[static_cast<size_t>(from)] == 0) return;
+  --counts[static_cast<size_t>(from)];
+  ++counts[static_cast<size_t>(to)];
+  add_decider(cell->second.decided_by, decided_by);
+}
+
 void FlowCollector::exchange_closed(const Exchange& exchange, CloseReason,
                                     const std::array<uint64_t, 2>& opaque_bytes) {
   // A file of requests that names a WebSocket may leave its messages out.

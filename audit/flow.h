@@ -191,6 +191,9 @@ class FlowCollector : public FieldSink {
     std::string_view decided_by;  // "detector:draft"
   };
   void late_value(const ExchangeBrief& exchange, const LateValue& value);
+  // A value that was booked as `from` under this very type is known to be `to`
+  // now: counted once, with the stronger observation. After the merge.
+  void raise(const ExchangeBrief& exchange, TypeId type, Observation from, Observation to, std::string_view decided_by);
 
   // In the order of events: all exchanges of a connection, then the connection.
   void exchange_closed(const Exchange& exchange, CloseReason reason, const std::array<uint64_t, 2>& opaque_bytes);

@@ -35,6 +35,11 @@ class AuditConsumer : public ShardConsumer, private FieldSink {
   void issue(Issue issue) override { issues_.issue(std::move(issue)); }
 
   FlowCollector& collector() { return collector_; }
+  // What the keystroke detector had no room for was not looked at: an all-clear
+  // must know.
+  void report_missed() {
+    if (line_.missed() > 0) issues_.issue({Cause::truncated, "audit: a part with more values than are searched for keystroke timing", 0, 0});
+  }
 
  private:
   void begin_part(const Exchange& exchange, const Part& part) override { collector_.begin_part(exchange, part); }
@@ -52,8 +57,22 @@ class AuditConsumer : public ShardConsumer, private FieldSink {
   std::unique_ptr<DraftOutput> output_ = std::make_unique<DraftOutput>();
 };
 
-void book_draft(FlowCollector& collector, const DraftObservation& draft, std::span<const OwnedDraftSample* const> steps) {
+// A step that a field rule had typed as a draft already is in the flow; the
+// detector only makes it surer.
+struct Raise {
+  std::shared_ptr<const ExchangeBrief> exchange;
+  TypeId type;
+  Observation from, to;
+  std::string decided_by;
+};
+
+void book_draft(FlowCollector& collector, std::vector<Raise>& raises, const DraftObservation& draft,
+                std::span<const OwnedDraftSample* const> steps) {
   for (const OwnedDraftSample* step : steps) {
+    if (step->type == draft.type) {
+      raises.push_back({step->exchange, draft.type, step->observation, draft.observation, draft.decided_by});
+      continue;
+    }
     FlowCollector::LateValue value;
     value.time = step->time;
     value.packet = step->packet;
@@ -113,12 +132,16 @@ Status AuditRun::collect(const std::string& path, const InputOptions& options, I
   std::vector<FlowCollector> collected;
   struct Handover : AuditConsumer {
     Handover(const LoadedPolicies& loaded, IssueLog& log, std::vector<FlowCollector>& to) : AuditConsumer(loaded, log), to_(to) {}
-    ~Handover() override { to_.push_back(std::move(collector())); }
+    ~Handover() override {
+      report_missed();
+      to_.push_back(std::move(collector()));
+    }
     std::vector<FlowCollector>& to_;
   };
   FlowCollector late(policies_.inputs);
+  std::vector<Raise> raises;
   DraftStage drafts(*policies_.inputs.taxonomy, [&](const DraftObservation& draft, std::span<const OwnedDraftSample* const> steps) {
-    book_draft(late, draft, steps);
+    book_draft(late, raises, draft, steps);
   });
   const Status status = input->run(
       issues,
@@ -145,6 +168,7 @@ Status AuditRun::collect(const std::string& path, const InputOptions& options, I
   }
   for (FlowCollector& part : collected) collector_.merge(std::move(part));
   collector_.merge(std::move(late));
+  for (const Raise& raise : raises) collector_.raise(*raise.exchange, raise.type, raise.from, raise.to, raise.decided_by);
   for (const NameRecord& record : input->summary().names) collector_.resolved(record.ip, record.name);
 
   const InputSummary& summary = input->summary();

@@ -26,6 +26,8 @@ void DraftSampler::take(const Field& field, const PatternTable& patterns, Output
   sample.value = field.value;
   sample.location = field.location;
   sample.origin = {exchange.id, field.origin};
+  sample.type = field.type;
+  sample.observation = field.observation;
   out.push_back(std::move(sample));
 }
 

@@ -28,6 +28,8 @@ struct OwnedDraftSample {
   std::string endpoint, pattern, path, name, value;
   Location location = Location::body;
   OriginRef origin;
+  TypeId type = 0;                // as classified before, with its observation
+  Observation observation = Observation::none;
 };
 
 struct DraftOutput : ShardOutput {

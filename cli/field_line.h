@@ -28,6 +28,7 @@ class FieldLine {
   FieldLine(const Knowledge& knowledge, FieldSink& last)
       : keystrokes_(knowledge.taxonomy, last), classifier_(knowledge.taxonomy, knowledge.rules, keystrokes_), extractor_(classifier_) {}
   FieldExtractor& extractor() { return extractor_; }
+  uint64_t missed() const { return keystrokes_.overflow(); }
 
  private:
   KeystrokeDetector keystrokes_;

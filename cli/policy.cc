@@ -7,7 +7,7 @@
 #include "base/json_writer.h"
 #include "cli/audit_inputs.h"
 #include "cli/commands.h"
-#include "reports/terminal.h"
+#include "reports/policy_diff.h"
 
 #include <unistd.h>
 

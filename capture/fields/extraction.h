@@ -24,7 +24,7 @@ namespace vitrine {
 // header named "…-token" may be made by the client, and anti-fraud components
 // put encrypted fingerprints there: only what is too short for one passes.
 inline constexpr uint16_t kCredentialBytes = 1024;
-inline constexpr uint16_t kClientTokenBytes = 96;
+inline constexpr uint16_t kClientTokenBytes = 128;  // as sent: base64 of 96 bytes
 
 // What lives as long as an exchange.
 struct ExchangeFields {

@@ -131,7 +131,9 @@ void Extraction::json_scalar(const JsonToken& token, const Value& value, OriginI
     case Kind::literal_false: type = ValueType::boolean; break;
     default: break;
   }
-  emit(scalar.bytes, type, scalar, place, node(scalar.origin), false, 0);
+  // No quantity has this many digits: bytes written as a number.
+  const bool blob = type == ValueType::number && scalar.bytes.size() >= 64;
+  emit(scalar.bytes, type, scalar, place, node(scalar.origin), blob, blob ? byte_entropy(as_bytes(scalar.bytes)) : 0);
 }
 
 }  // namespace vitrine

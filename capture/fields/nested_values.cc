@@ -326,9 +326,12 @@ void Extraction::leaf(const Value& value, CharClasses classes, Place place, floa
   if (binary && text.size() >= kOpaqueBytes && media_type(as_bytes(text)).empty()) {
     opaque_entropy = byte_entropy(as_bytes(text));
   } else if (!binary && opaque_entropy < 0 && text.size() >= kDenseText && !classes.any(C::kSpace) &&
-             head_of(text, 16).find("://") == std::string_view::npos && classes.any(C::kDigit) && classes.any(C::kLower) && classes.any(C::kUpper)) {
+             head_of(text, 16).find("://") == std::string_view::npos && classes.any(C::kDigit)) {
+    // Dense text of both cases (base64 of another alphabet, base85), of one
+    // case (base32), or nothing but digits.
+    const bool lower = classes.any(C::kLower), upper = classes.any(C::kUpper);
     const float entropy = byte_entropy(as_bytes(text));
-    if (entropy >= 5.5F) opaque_entropy = entropy;
+    if (entropy >= (lower && upper ? 5.5F : lower || upper ? 4.7F : 3.2F)) opaque_entropy = entropy;
   }
   if (text.size() <= value.credential) opaque_entropy = -1;
   const bool opaque = opaque_entropy >= 0;

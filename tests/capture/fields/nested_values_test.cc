@@ -219,3 +219,26 @@ TEST(NestedValues, CutBodies) {
 
 }  // namespace
 }  // namespace vitrine
+
+namespace vitrine {
+namespace {
+
+// Bytes in other clothes than base64: an all-clear must not count them as read.
+TEST(NestedValues, BlobsInOtherAlphabetsAreOpaque) {
+  const std::string bytes = random_bytes(600, 11);
+  static constexpr char kBase32[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  std::string base32, digits = "1";
+  for (const char c : bytes) {
+    base32.push_back(kBase32[static_cast<uint8_t>(c) & 31]);
+    digits += std::to_string(static_cast<uint8_t>(c) % 10);
+  }
+  Collector c;
+  c.body("{\"a\":\"" + base32 + "\",\"b\":" + digits + ",\"c\":\"" + digits + "\",\"n\":1234567890123}", "application/json");
+  EXPECT_TRUE(c.find("body|json/a")->opaque);
+  EXPECT_TRUE(c.find("body|json/b")->opaque);
+  EXPECT_TRUE(c.find("body|json/c")->opaque);
+  EXPECT_FALSE(c.find("body|json/n")->opaque);
+}
+
+}  // namespace
+}  // namespace vitrine
