@@ -121,6 +121,10 @@ class LogReader {
   }
   uint64_t integer(const Node* object, std::string_view key) const { return integer_of(tree_.find(object, key)); }
 
+  bool has(const Node* object, const std::string& key) const {
+    return tree_.find(object, key) != nullptr || tree_.find(object, key + "_base64") != nullptr;
+  }
+
   // A string member, or its "_base64" twin decoded; valid until the next line.
   std::string_view text(const Node* object, std::string_view key) {
     if (const Node* node = tree_.find(object, key)) return node->kind == Kind::string ? node->text : std::string_view();
@@ -199,7 +203,7 @@ class LogReader {
   // a url. False when there is neither.
   bool read_request(const Node* root, Exchange& exchange) {
     exchange.method = text(root, "method");
-    if (tree_.find(root, "scheme") == nullptr) {
+    if (!has(root, "scheme")) {
       const bool split = split_url(text(root, "url"), exchange);
       if (const std::string_view host = text(root, "host"); !host.empty()) exchange.host = host;
       return split;
@@ -305,7 +309,7 @@ class LogReader {
   void headers(const Node* root, Exchange& exchange, Part& part) {
     const Node* list = tree_.find(root, "headers");
     if (list == nullptr || list->kind != Kind::begin_array) return bad("head without headers");
-    if (part.direction == Direction::client_to_server && tree_.find(root, "method") != nullptr && !read_request(root, exchange)) {
+    if (part.direction == Direction::client_to_server && has(root, "method") && !read_request(root, exchange)) {
       return bad("request head without a URL");
     }
     headers_.clear();
