@@ -247,9 +247,10 @@ Result<RecordSummary> record(const RecordOptions& options, const RecordProgress&
     const int n = pcap_dispatch(handle->get(), 1024, PacketWriter::handle, reinterpret_cast<u_char*>(&writer));
     if (n < 0) break;
     const double at = elapsed();
-    // A flow's process is looked up as soon as new packets come, at most every
-    // 5 ms, and every 50 ms anyway.
-    if (flows && ended_at < 0 && at - last_look > (writer.syn_seen ? 0.005 : 0.05)) {
+    // A flow's process is looked up as soon as new packets come, and all the
+    // time while the command is young: a short one is gone before the ring
+    // hands over its first packet.
+    if (flows && ended_at < 0 && at - last_look > (writer.syn_seen || at < 2 ? 0.002 : 0.05)) {
       flows->look();
       last_look = elapsed();
     }
