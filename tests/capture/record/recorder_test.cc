@@ -120,13 +120,24 @@ TEST(Recorder, RecordsACommandWithItsSecretsAndProcesses) {
   EXPECT_NE(run.text.find(" GET https://recorder.test/page"), std::string::npos) << run.text;
   EXPECT_NE(run.text.find("\n  recorded"), std::string::npos);
   size_t named = 0;
+  std::string process;
   for (const auto& [id, bytes] : run.connections) {
     if (bytes.sni != "recorder.test") continue;
-    EXPECT_EQ(bytes.process, "curl");
+    process = bytes.process;
     EXPECT_EQ(bytes.counts[0][Cause::no_key] + bytes.counts[1][Cause::no_key], 0u);
     ++named;
   }
   EXPECT_EQ(named, 1u);
+  // Processes are found by polling (process_flows.h): on a loaded machine a flow
+  // of a few milliseconds can be missed, and then it must stay unnamed.
+  for (int attempt = 0; attempt < 10 && process.empty(); ++attempt) {
+    ASSERT_TRUE(record(options, {}));
+    const RunResult again = run_input(options.output);
+    for (const auto& [id, bytes] : again.connections) {
+      if (bytes.sni == "recorder.test") process = bytes.process;
+    }
+  }
+  EXPECT_EQ(process, "curl");
 }
 
 TEST(Recorder, SaysWhatIsWrong) {
