@@ -84,7 +84,11 @@ TEST(Recorder, RecordsACommandWithItsSecretsAndProcesses) {
   Folder folder;
   ASSERT_EQ(std::system(("cd '" + folder.path() + "' && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -out c.pem "
                          "-days 2 -subj /CN=recorder.test >/dev/null 2>&1").c_str()), 0);
-  ASSERT_TRUE(write_file(folder.file("page"), "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 8\r\nConnection: close\r\n\r\nrecorded"));
+  // The transfer takes about two seconds: processes are looked up by polling,
+  // and a flow of a few milliseconds may go by unseen on a busy machine.
+  const std::string body = "recorded" + std::string(60'000, '.');
+  ASSERT_TRUE(write_file(folder.file("page"), "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) +
+                                                  "\r\nConnection: close\r\n\r\n" + body));
   const uint16_t port = free_port();
   Server server(folder, port);
   ASSERT_TRUE(server.up);
@@ -96,7 +100,7 @@ TEST(Recorder, RecordsACommandWithItsSecretsAndProcesses) {
   options.linger_seconds = 0.5;
   options.buffer_bytes = 4 << 20;
   options.comments = {"SIMULATED: recorder test"};
-  options.command = {"curl", "-sS", "-k", "--http1.1", "--noproxy", "*", "-o", "/dev/null", "--connect-to",
+  options.command = {"curl", "-sS", "-k", "--http1.1", "--noproxy", "*", "-o", "/dev/null", "--limit-rate", "30k", "--connect-to",
                      "recorder.test:443:127.0.0.1:" + std::to_string(port), "https://recorder.test/page"};
   const Result<RecordSummary> summary = record(options, {});
   if (!summary && summary.error().message.find("setcap") != std::string::npos) {
