@@ -86,7 +86,7 @@ TEST(Recorder, RecordsACommandWithItsSecretsAndProcesses) {
                          "-days 2 -subj /CN=recorder.test >/dev/null 2>&1").c_str()), 0);
   // The transfer takes about two seconds: processes are looked up by polling,
   // and a flow of a few milliseconds may go by unseen on a busy machine.
-  const std::string body = "recorded" + std::string(60'000, '.');
+  const std::string body = "recorded" + std::string(160'000, '.');
   ASSERT_TRUE(write_file(folder.file("page"), "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) +
                                                   "\r\nConnection: close\r\n\r\n" + body));
   const uint16_t port = free_port();
