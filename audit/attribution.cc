@@ -60,9 +60,10 @@ bool Attributor::first_party(const std::string& host) const {
 bool Attributor::context_host(const std::string& host) const { return matches_any(inputs_.context.hosts, host); }
 
 bool Attributor::client_rule(const std::string& host) const {
-  return !service_.empty() && std::any_of(inputs_.clients.begin(), inputs_.clients.end(), [&](const ClientHosts& client) {
-    return client.service == service_ && matches_any(client.hosts, host);
-  });
+  return !service_.empty() &&
+         std::any_of(inputs_.clients.begin(), inputs_.clients.end(), [&](const ClientHosts& client) {
+           return client.service == service_ && matches_any(client.hosts, host);
+         });
 }
 
 bool Attributor::own(const std::string& host) const { return first_party(host) || context_host(host); }
@@ -71,7 +72,7 @@ Attribution Attributor::of(const FlowContextKey& key) const {
   const auto& processes = inputs_.context.processes;
   if (!processes.empty() && !key.process.empty()) {
     return std::find(processes.begin(), processes.end(), key.process) != processes.end() ? Attribution::process
-                                                                                          : Attribution::unattributed;
+                                                                                         : Attribution::unattributed;
   }
   const std::set<std::string> who = askers(key);
   for (const std::string& host : who) {

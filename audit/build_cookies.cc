@@ -10,9 +10,7 @@
 namespace vitrine {
 namespace {
 
-std::string_view without_dot(std::string_view domain) {
-  return domain.starts_with('.') ? domain.substr(1) : domain;
-}
+std::string_view without_dot(std::string_view domain) { return domain.starts_with('.') ? domain.substr(1) : domain; }
 
 bool within(std::string_view host, std::string_view domain) {
   return host == domain ||
@@ -70,8 +68,7 @@ bool other_party(const DeclaredCookie& declared, const RecipientInfo& setter) {
   return !first_party && setter.entity != declared.provider;
 }
 
-void compare(CookieRow& row, const TableRow* declared, const RecipientInfo& setter,
-             std::optional<Timestamp> consent) {
+void compare(CookieRow& row, const TableRow* declared, const RecipientInfo& setter, std::optional<Timestamp> consent) {
   if (declared == nullptr) {
     row.issues.push_back(CookieIssue::undeclared);
     return;

@@ -38,7 +38,8 @@ bool of_connection(std::string_view type) {
 }
 
 Sentence explain(const Finding& finding, const std::string& recipient) {
-  Sentence sentence{"finding." + std::string(to_string(finding.verdict)), {{"type", finding.type}, {"recipient", recipient}}};
+  Sentence sentence{"finding." + std::string(to_string(finding.verdict)),
+                    {{"type", finding.type}, {"recipient", recipient}}};
   if (finding.verdict == Verdict::vague) {
     sentence.id += "." + std::string(to_string(finding.vagueness));
     for (const StatementRef& ref : finding.positives) {
@@ -80,8 +81,8 @@ void build_flow_findings(Evaluation& e) {
     const TypeId type = e.taxonomy().find(type_id);
     const RecipientInfo& info = e.recipients->at(recipient);
     const std::vector<std::string> missing = e.missing_texts(type);
-    Judgement judgement = judge(type, e.view(recipient), e.statements, !e.selected.empty(), missing.empty(),
-                                e.taxonomy(), e.directory());
+    Judgement judgement =
+        judge(type, e.view(recipient), e.statements, !e.selected.empty(), missing.empty(), e.taxonomy(), e.directory());
     finding.id = stable_id({"flow", type_id, recipient});
     finding.kind = FindingKind::flow;
     finding.verdict = judgement.verdict;

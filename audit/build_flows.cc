@@ -74,8 +74,8 @@ void build_timeline(Evaluation& e) {
   for (auto& [key, bins] : by_recipient) {
     bins.widen_to(widest);
     for (const auto& [start, counts] : bins.bins()) {
-      e.result.timeline.push_back({Timestamp{start * widest * 1'000'000'000}, key.first, key.second, counts.requests,
-                                   counts.values});
+      e.result.timeline.push_back(
+          {Timestamp{start * widest * 1'000'000'000}, key.first, key.second, counts.requests, counts.values});
     }
   }
   std::sort(e.result.timeline.begin(), e.result.timeline.end(), [](const TimelineBin& a, const TimelineBin& b) {

@@ -86,9 +86,8 @@ class RuleTester {
     const std::string& country = e_.query.country;
     const bool anywhere = std::find(countries.begin(), countries.end(), "any") != countries.end();
     if (!anywhere && country.empty()) return refuse(RuleStatus::not_testable, {"reason.no-country", {}});
-    if (!anywhere && std::none_of(countries.begin(), countries.end(), [&](const std::string& each) {
-          return e_.inputs.regions.contains(each, country);
-        })) {
+    if (!anywhere && std::none_of(countries.begin(), countries.end(),
+                                  [&](const std::string& each) { return e_.inputs.regions.contains(each, country); })) {
       return refuse(RuleStatus::not_applicable,
                     {"reason.other-country", {{"countries", join(countries)}, {"country", country}}});
     }
@@ -122,8 +121,7 @@ class RuleTester {
       case TestKind::planted_secret:
         if (e_.inputs.context.secrets.empty()) return refuse(RuleStatus::not_testable, {"reason.no-canary", {}});
         break;
-      default:
-        break;
+      default: break;
     }
     return true;
   }
@@ -144,9 +142,9 @@ class RuleTester {
   bool first_party(const std::string& key) const { return info(key).role == RecipientRole::first_party; }
   bool in_categories(const std::string& key) const {
     const Entity* entity = e_.view(key).entity;
-    return entity != nullptr && std::any_of(test_.categories.begin(), test_.categories.end(), [&](const std::string& each) {
-             return e_.directory().entity_in_category(*entity, each);
-           });
+    return entity != nullptr &&
+           std::any_of(test_.categories.begin(), test_.categories.end(),
+                       [&](const std::string& each) { return e_.directory().entity_in_category(*entity, each); });
   }
   RuleHit hit_of(const Flow& flow) const {
     RuleHit hit;
@@ -264,7 +262,8 @@ class RuleTester {
       }
       add(hit_of(flow));
     });
-    if (unknown && hits_.empty()) refuse(RuleStatus::not_testable, {"reason.texts-missing", {{"documents", missing_names()}}});
+    if (unknown && hits_.empty())
+      refuse(RuleStatus::not_testable, {"reason.texts-missing", {{"documents", missing_names()}}});
   }
 
   std::string missing_names() const {
@@ -357,7 +356,8 @@ class RuleTester {
       const bool credential = sensitivity == Sensitivity::id || sensitivity == Sensitivity::secret;
       RuleHit hit = hit_of(flow);
       if (test_.cleartext && flow.transport.cleartext) hit.note = "cleartext";
-      else if (test_.min_tls != 0 && flow.transport.lowest_tls != 0 && flow.transport.lowest_tls < test_.min_tls) hit.note = "tls-version";
+      else if (test_.min_tls != 0 && flow.transport.lowest_tls != 0 && flow.transport.lowest_tls < test_.min_tls)
+        hit.note = "tls-version";
       else if (test_.credentials_in_url && credential && flow.transport.in_url) hit.note = "in-url";
       else return;
       add(std::move(hit));
@@ -403,7 +403,8 @@ class RuleTester {
     for (const CookieRow& row : e_.result.cookies) {
       if (!row.attributed || !on(row.first, row.last)) continue;
       // Only the vendor's own table makes a cookie non-essential.
-      if (test_.cookies == RuleTest::Cookies::non_essential && (!row.table_policy || row.table_category == "necessary")) {
+      if (test_.cookies == RuleTest::Cookies::non_essential &&
+          (!row.table_policy || row.table_category == "necessary")) {
         continue;
       }
       RuleHit hit;
@@ -510,14 +511,16 @@ class RuleTester {
     if (hits_.size() > kMaxRuleHits) hits_.resize(kMaxRuleHits);
     for (RuleHit& hit : hits_) {
       hit.marker = test_.marker;
-      const RecipientInfo* to = hit.recipient.empty() || !e_.recipients->all().count(hit.recipient)
-                                    ? nullptr
-                                    : &info(hit.recipient);
+      const RecipientInfo* to =
+          hit.recipient.empty() || !e_.recipients->all().count(hit.recipient) ? nullptr : &info(hit.recipient);
       const std::string name = to && !to->name.empty() ? to->name : !hit.recipient.empty() ? hit.recipient : hit.host;
-      const std::vector<std::pair<std::string, std::string>> arguments = {
-          {"type", hit.type}, {"recipient", name},     {"country", hit.country},
-          {"host", hit.host}, {"quote", hit.quote},    {"marker", hit.marker},
-          {"count", std::to_string(hit.count)}};
+      const std::vector<std::pair<std::string, std::string>> arguments = {{"type", hit.type},
+                                                                          {"recipient", name},
+                                                                          {"country", hit.country},
+                                                                          {"host", hit.host},
+                                                                          {"quote", hit.quote},
+                                                                          {"marker", hit.marker},
+                                                                          {"count", std::to_string(hit.count)}};
       hit.message_en = fill_in(rule_.message_en, arguments);
       hit.message_ko = fill_in(rule_.message_ko, arguments);
     }

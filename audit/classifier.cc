@@ -6,12 +6,13 @@ namespace vitrine {
 namespace {
 
 constexpr std::string_view kDecidedBy[kValueChecks] = {
-    "check:uuid",         "check:ipv4_public", "check:ipv4_private",    "check:ipv6",
-    "check:mac",          "check:imei",        "check:user_agent",      "check:timezone_iana",
-    "check:timezone_offset", "check:screen_size", "check:locale",       "check:email",
-    "check:phone_e164",   "check:jwt",         "check:high_entropy_token", "check:image_magic",
-    "check:audio_magic",  "check:semver",      "check:url",             "check:iso_datetime",
-    "check:epoch_ms"};
+    "check:uuid",        "check:ipv4_public",   "check:ipv4_private",
+    "check:ipv6",        "check:mac",           "check:imei",
+    "check:user_agent",  "check:timezone_iana", "check:timezone_offset",
+    "check:screen_size", "check:locale",        "check:email",
+    "check:phone_e164",  "check:jwt",           "check:high_entropy_token",
+    "check:image_magic", "check:audio_magic",   "check:semver",
+    "check:url",         "check:iso_datetime",  "check:epoch_ms"};
 
 // What the report prints beside an observation; the order is what counts.
 float confidence_of(Observation observation) {

@@ -32,14 +32,14 @@ std::string normalised_name(std::string_view name);
 
 struct FieldRule {
   std::string id;
-  uint32_t file = 0;                       // index of its ClientFile
-  TypeId type = 0;                         // 0: `none`, the field is settled and is no data type
+  uint32_t file = 0;  // index of its ClientFile
+  TypeId type = 0;    // 0: `none`, the field is settled and is no data type
   Observation observation = Observation::probable;
-  std::string host, url, method;           // globs and method; empty = any
-  std::optional<FieldGlob> field;          // either this
-  std::vector<std::string> names;          // or these, normalised
-  uint16_t locations = 0;                  // bit per Location; only with names
-  std::vector<std::string> parents;        // normalised; empty = any
+  std::string host, url, method;     // globs and method; empty = any
+  std::optional<FieldGlob> field;    // either this
+  std::vector<std::string> names;    // or these, normalised
+  uint16_t locations = 0;            // bit per Location; only with names
+  std::vector<std::string> parents;  // normalised; empty = any
   std::optional<ValueCheck> value_check;
   std::shared_ptr<const re2::RE2> value_pattern;
   std::string source, date, note;
@@ -49,12 +49,12 @@ struct FieldRule {
 };
 
 struct ClientFile {
-  std::string path;                  // as read
-  std::string client;                // id
+  std::string path;                    // as read
+  std::string client;                  // id
   std::optional<std::string> service;  // publisher id; nothing for generic files
   std::string platform, versions;
-  bool generic = false;              // `hosts: null`
-  std::vector<std::string> hosts;    // lower-case globs
+  bool generic = false;                            // `hosts: null`
+  std::vector<std::string> hosts;                  // lower-case globs
   bool matches_host(std::string_view host) const;  // never for generic files
 };
 

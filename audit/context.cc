@@ -23,8 +23,9 @@ std::string choice_or_empty(YamlMap& map, std::string_view key, std::span<const 
 
 const std::vector<std::string>& step_names() {
   static const std::vector<std::string> names = {
-      "launch", "login", "signup", "consent-shown", "consent-accepted", "consent-rejected", "typing-start",
-      "submit", "upload", "voice", "payment", "support", "crash", "search", "delete", "logout"};
+      "launch",       "login",  "signup", "consent-shown", "consent-accepted", "consent-rejected",
+      "typing-start", "submit", "upload", "voice",         "payment",          "support",
+      "crash",        "search", "delete", "logout"};
   return names;
 }
 

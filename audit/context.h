@@ -39,7 +39,7 @@ struct Context {
   bool given = false;  // false: nothing but defaults
   bool simulated = false;
   std::string service, client, version;
-  std::string platform;  // web | app | api, or empty
+  std::string platform;                       // web | app | api, or empty
   std::vector<std::string> processes, hosts;  // hosts: globs
   std::string country, account, language;     // empty = not said
   std::string operator_name, authorisation, environment;

@@ -12,13 +12,13 @@ namespace {
 constexpr size_t kMaxKeys = 1024;
 constexpr size_t kMaxValue = 4096;
 constexpr size_t kMaxCandidate = 2048;
-constexpr size_t kMaxGrowth = 20;          // characters of one step
-constexpr int64_t kMinGap = 50'000'000;    // ns
+constexpr size_t kMaxGrowth = 20;        // characters of one step
+constexpr int64_t kMinGap = 50'000'000;  // ns
 constexpr int64_t kMaxGap = 3'000'000'000;
 constexpr int64_t kMaxPause = 30'000'000'000;
-constexpr double kFastest = 25;            // characters a second; records are near 20
+constexpr double kFastest = 25;  // characters a second; records are near 20
 constexpr uint32_t kMinSteps = 3;
-constexpr size_t kEvidence = 16;           // of each end
+constexpr size_t kEvidence = 16;  // of each end
 constexpr size_t kMaxGaps = 512;
 
 bool digit(char c) { return c >= '0' && c <= '9'; }
@@ -28,7 +28,9 @@ size_t characters(std::string_view s) {
   return static_cast<size_t>(std::count_if(s.begin(), s.end(), [](char c) { return !continuation(c); }));
 }
 
-bool is_separator(char c) { return c == ',' || c == ';' || c == '|' || c == '>' || c == '&' || c == '\n' || c == '\t' || c == '/'; }
+bool is_separator(char c) {
+  return c == ',' || c == ';' || c == '|' || c == '>' || c == '&' || c == '\n' || c == '\t' || c == '/';
+}
 
 // How one value became the next: what was removed and inserted at one place.
 struct Change {
@@ -39,10 +41,13 @@ Change change_between(std::string_view a, std::string_view b) {
   size_t front = 0;
   while (front < a.size() && front < b.size() && a[front] == b[front]) ++front;
   // Whole characters only: an input method replaces a syllable, not a byte.
-  while (front > 0 && ((front < a.size() && continuation(a[front])) || (front < b.size() && continuation(b[front])))) --front;
+  while (front > 0 && ((front < a.size() && continuation(a[front])) || (front < b.size() && continuation(b[front]))))
+    --front;
   size_t back = 0;
   while (back < a.size() - front && back < b.size() - front && a[a.size() - 1 - back] == b[b.size() - 1 - back]) ++back;
-  while (back > 0 && ((back < a.size() && continuation(a[a.size() - back])) || (back < b.size() && continuation(b[b.size() - back])))) --back;
+  while (back > 0 && ((back < a.size() && continuation(a[a.size() - back])) ||
+                      (back < b.size() && continuation(b[b.size() - back]))))
+    --back;
   return {a.substr(front, a.size() - front - back), b.substr(front, b.size() - front - back), back == 0};
 }
 
@@ -50,8 +55,9 @@ bool is_id_segment(std::string_view s) {
   if (s.empty()) return false;
   if (std::all_of(s.begin(), s.end(), digit)) return true;
   const CheckSet checks = detect(s, ValueType::string);
-  for (ValueCheck check : {ValueCheck::uuid, ValueCheck::high_entropy_token, ValueCheck::email, ValueCheck::jwt, ValueCheck::phone_e164,
-                           ValueCheck::ipv4_public, ValueCheck::ipv4_private, ValueCheck::ipv6, ValueCheck::mac})
+  for (ValueCheck check :
+       {ValueCheck::uuid, ValueCheck::high_entropy_token, ValueCheck::email, ValueCheck::jwt, ValueCheck::phone_e164,
+        ValueCheck::ipv4_public, ValueCheck::ipv4_private, ValueCheck::ipv6, ValueCheck::mac})
     if (checks.has(check)) return true;
   if (s.find("%40") != std::string_view::npos) return true;  // an e-mail address
   const auto hexes = std::count_if(s.begin(), s.end(), [](char c) { return digit(c) || (c >= 'a' && c <= 'f'); });
@@ -61,8 +67,11 @@ bool is_id_segment(std::string_view s) {
 }  // namespace
 
 bool is_draft_candidate(const Field& field) {
-  if (field.direction != Direction::client_to_server || field.value_type != ValueType::string || field.cut || field.opaque) return false;
-  if (field.location != Location::query && field.location != Location::body && field.location != Location::frame) return false;
+  if (field.direction != Direction::client_to_server || field.value_type != ValueType::string || field.cut ||
+      field.opaque)
+    return false;
+  if (field.location != Location::query && field.location != Location::body && field.location != Location::frame)
+    return false;
   const std::string_view value = field.value;
   if (value.empty() || value.size() > kMaxCandidate) return false;
   // A rule has said that this is no data, or what machine-made value it is.
@@ -82,9 +91,10 @@ bool is_draft_candidate(const Field& field) {
   }
   if (value.size() < 8) return true;
   const CheckSet checks = detect(value, ValueType::string);
-  for (ValueCheck check : {ValueCheck::uuid, ValueCheck::iso_datetime, ValueCheck::epoch_ms, ValueCheck::high_entropy_token, ValueCheck::jwt,
-                           ValueCheck::ipv4_public, ValueCheck::ipv4_private, ValueCheck::ipv6, ValueCheck::mac, ValueCheck::user_agent,
-                           ValueCheck::timezone_iana, ValueCheck::url})
+  for (ValueCheck check :
+       {ValueCheck::uuid, ValueCheck::iso_datetime, ValueCheck::epoch_ms, ValueCheck::high_entropy_token,
+        ValueCheck::jwt, ValueCheck::ipv4_public, ValueCheck::ipv4_private, ValueCheck::ipv6, ValueCheck::mac,
+        ValueCheck::user_agent, ValueCheck::timezone_iana, ValueCheck::url})
     if (checks.has(check)) return false;
   return true;
 }
@@ -107,8 +117,8 @@ struct DraftDetector::State {
   struct Chain {
     std::string key, value;
     DraftObservation found;
-    Timestamp at;                        // of the last sample
-    uint32_t counted = 0, separated = 0; // growing steps; those that look like list items
+    Timestamp at;                         // of the last sample
+    uint32_t counted = 0, separated = 0;  // growing steps; those that look like list items
     std::vector<int64_t> gaps;
     std::vector<uint8_t> growths;
     std::vector<OriginRef> head, tail;
@@ -196,8 +206,10 @@ bool DraftDetector::State::follow(Chain& chain, const DraftSample& sample) {
 void DraftDetector::State::close(Chain& chain) {
   if (chain.counted < kMinSteps || chain.separated * 5 >= chain.counted * 4 || type == 0) return;
   DraftObservation& out = chain.found;
-  std::nth_element(chain.gaps.begin(), chain.gaps.begin() + static_cast<ptrdiff_t>(chain.gaps.size() / 2), chain.gaps.end());
-  std::nth_element(chain.growths.begin(), chain.growths.begin() + static_cast<ptrdiff_t>(chain.growths.size() / 2), chain.growths.end());
+  std::nth_element(chain.gaps.begin(), chain.gaps.begin() + static_cast<ptrdiff_t>(chain.gaps.size() / 2),
+                   chain.gaps.end());
+  std::nth_element(chain.growths.begin(), chain.growths.begin() + static_cast<ptrdiff_t>(chain.growths.size() / 2),
+                   chain.growths.end());
   const unsigned growth = chain.growths[chain.growths.size() / 2];
   out.steps = chain.counted;
   out.median_gap_ms = chain.gaps[chain.gaps.size() / 2] / 1'000'000;
@@ -206,13 +218,14 @@ void DraftDetector::State::close(Chain& chain) {
   out.observation = chain.counted >= 5 && growth <= 4 ? Observation::certain : Observation::probable;
   out.evidence = chain.head;
   out.evidence.insert(out.evidence.end(), chain.tail.begin(), chain.tail.end());
-  out.sentence = std::to_string(out.samples) + " requests carried one text as it grew in " + std::to_string(out.steps) + " steps to " +
-                 std::to_string(out.longest) + " characters, median " + std::to_string(growth) + " characters and " +
-                 std::to_string(out.median_gap_ms) + " ms a step";
+  out.sentence = std::to_string(out.samples) + " requests carried one text as it grew in " + std::to_string(out.steps) +
+                 " steps to " + std::to_string(out.longest) + " characters, median " + std::to_string(growth) +
+                 " characters and " + std::to_string(out.median_gap_ms) + " ms a step";
   sink.draft(std::move(out));
 }
 
-DraftDetector::DraftDetector(const Taxonomy& taxonomy, DraftSink& sink) : state_(std::make_unique<State>(taxonomy, sink)) {}
+DraftDetector::DraftDetector(const Taxonomy& taxonomy, DraftSink& sink)
+    : state_(std::make_unique<State>(taxonomy, sink)) {}
 DraftDetector::~DraftDetector() = default;
 
 void DraftDetector::sample(const DraftSample& sample) {
@@ -248,7 +261,8 @@ void DraftDetector::finish() {
   std::vector<State::Chain*> open;
   for (State::Chain& chain : state_->chains) open.push_back(&chain);
   std::sort(open.begin(), open.end(), [](const auto* a, const auto* b) {
-    return std::pair(a->found.first_packet, std::string_view(a->key)) < std::pair(b->found.first_packet, std::string_view(b->key));
+    return std::pair(a->found.first_packet, std::string_view(a->key)) <
+           std::pair(b->found.first_packet, std::string_view(b->key));
   });
   for (State::Chain* chain : open) state_->close(*chain);
   state_->chains.clear();

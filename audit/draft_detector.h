@@ -35,10 +35,10 @@ struct DraftSample {
   uint64_t packet = 0;
   IpAddress client;
   std::string_view host, method;
-  std::string_view endpoint;   // endpoint_path() of the request
-  std::string_view pattern;    // the field's path with indices replaced
+  std::string_view endpoint;  // endpoint_path() of the request
+  std::string_view pattern;   // the field's path with indices replaced
   std::string_view value;
-  OriginRef origin;            // names the exchange, too
+  OriginRef origin;  // names the exchange, too
 };
 
 struct DraftObservation {
@@ -46,15 +46,15 @@ struct DraftObservation {
   uint64_t first_packet = 0, last_packet = 0;
   IpAddress client;
   std::string host, method, endpoint, pattern;
-  uint32_t steps = 0;            // steps that grew
-  uint32_t samples = 0;          // requests that belong to it
-  uint32_t longest = 0;          // characters of the longest value
-  int64_t median_gap_ms = 0;     // between steps
-  TypeId type = 0;               // content.draft
+  uint32_t steps = 0;                               // steps that grew
+  uint32_t samples = 0;                             // requests that belong to it
+  uint32_t longest = 0;                             // characters of the longest value
+  int64_t median_gap_ms = 0;                        // between steps
+  TypeId type = 0;                                  // content.draft
   Observation observation = Observation::probable;  // certain from 5 steps with a median growth of at most 4 characters
-  std::string decided_by;        // "detector:draft"
-  std::string sentence;          // what was found, in words; holds nothing of the text
-  std::vector<OriginRef> evidence;  // the first 16 and the last 16 steps
+  std::string decided_by;                           // "detector:draft"
+  std::string sentence;                             // what was found, in words; holds nothing of the text
+  std::vector<OriginRef> evidence;                  // the first 16 and the last 16 steps
 };
 
 class DraftSink {

@@ -158,7 +158,8 @@ void choose_texts(Evaluation& e) {
   e.result.text_status =
       e.selected.empty()
           ? Sentence{"policy.none-held", {{"publisher", e.result.publisher_name}}}
-          : Sentence{"policy.held", {{"count", std::to_string(e.selected.size())}, {"publisher", e.result.publisher_name}}};
+          : Sentence{"policy.held",
+                     {{"count", std::to_string(e.selected.size())}, {"publisher", e.result.publisher_name}}};
 }
 
 void state_limits(Evaluation& e) {
@@ -172,8 +173,7 @@ void state_limits(Evaluation& e) {
     limits.push_back({"limits.attribution", {{"count", std::to_string(e.result.unattributed.size())}}});
   }
   if (const CountryDatabase* database = e.inputs.ip_countries) {
-    limits.push_back(
-        {"limits.ip-country-source", {{"source", database->type()}, {"date", database->build_date()}}});
+    limits.push_back({"limits.ip-country-source", {{"source", database->type()}, {"date", database->build_date()}}});
     limits.push_back({"limits.edge", {}});
   } else {
     limits.push_back({"limits.ip-country-missing", {}});
@@ -211,7 +211,8 @@ AuditResult evaluate(const AuditInputs& inputs, FlowCollector&& flows, std::vect
 
   issues.insert(issues.end(), flows.issues().begin(), flows.issues().end());
   std::sort(issues.begin(), issues.end(), [](const IssueCount& a, const IssueCount& b) {
-    return std::tie(a.first.cause, a.first.what, a.first.packet) < std::tie(b.first.cause, b.first.what, b.first.packet);
+    return std::tie(a.first.cause, a.first.what, a.first.packet) <
+           std::tie(b.first.cause, b.first.what, b.first.packet);
   });
   result.issues = std::move(issues);
 
@@ -220,7 +221,8 @@ AuditResult evaluate(const AuditInputs& inputs, FlowCollector&& flows, std::vect
   build_cookies(e);
   build_declared_findings(e);
   std::stable_sort(result.findings.begin(), result.findings.end(), [](const Finding& a, const Finding& b) {
-    return std::tie(a.verdict, a.kind, a.type, a.recipient, a.id) < std::tie(b.verdict, b.kind, b.type, b.recipient, b.id);
+    return std::tie(a.verdict, a.kind, a.type, a.recipient, a.id) <
+           std::tie(b.verdict, b.kind, b.type, b.recipient, b.id);
   });
   for (const Finding& finding : result.findings) ++result.verdict_counts[static_cast<size_t>(finding.verdict)];
   build_rules(e);

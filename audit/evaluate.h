@@ -27,9 +27,9 @@ struct ClientHosts {
 // Everything that was loaded before the capture is read. Owner: the caller, for
 // longer than collectors and evaluate(). Read-only, so shared by all threads.
 struct AuditInputs {
-  const Taxonomy* taxonomy = nullptr;   // REQUIRES: set
+  const Taxonomy* taxonomy = nullptr;  // REQUIRES: set
   Context context;
-  std::vector<Policy> policies;         // all held; the ones that apply are selected
+  std::vector<Policy> policies;              // all held; the ones that apply are selected
   std::vector<std::string> chosen_policies;  // Policy::file; when not empty, exactly these are used
   RecipientDirectory recipients;
   Regions regions;

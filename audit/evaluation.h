@@ -22,11 +22,11 @@ struct Evaluation {
   const FlowCollector& flows;
   AuditResult result;
 
-  std::string service, platform, date;  // date: YYYY-MM-DD for which texts were chosen
+  std::string service, platform, date;   // date: YYYY-MM-DD for which texts were chosen
   std::optional<Timestamp> first, last;  // of the capture, when known
   SelectionQuery query;
-  std::vector<SelectedPolicy> selected;               // same indices as result.policies
-  std::vector<ApplicableStatement> statements;        // of the selected texts, for this user
+  std::vector<SelectedPolicy> selected;         // same indices as result.policies
+  std::vector<ApplicableStatement> statements;  // of the selected texts, for this user
   std::unique_ptr<Attributor> attributor;
   std::unique_ptr<RecipientTable> recipients;
 

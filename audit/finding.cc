@@ -5,7 +5,7 @@
 namespace vitrine {
 
 std::string_view to_string(Verdict verdict) {
-  static constexpr std::string_view kNames[] = {"contradicted", "ambiguous", "omitted", "vague",
+  static constexpr std::string_view kNames[] = {"contradicted",          "ambiguous",    "omitted", "vague",
                                                 "declared-not-observed", "not-testable", "clear"};
   return kNames[static_cast<size_t>(verdict)];
 }
@@ -35,8 +35,8 @@ std::string_view to_string(CountryOf what) {
 }
 std::string_view to_string(Leg leg) { return leg == Leg::direct ? "direct" : "through-edge"; }
 std::string_view to_string(Attribution attribution) {
-  static constexpr std::string_view kNames[] = {"unattributed", "client-rule-host", "first-party-host",
-                                                "context-host", "page", "process"};
+  static constexpr std::string_view kNames[] = {"unattributed", "client-rule-host", "first-party-host", "context-host",
+                                                "page",         "process"};
   return kNames[static_cast<size_t>(attribution)];
 }
 std::string_view to_string(CookieIssue issue) {
@@ -69,9 +69,8 @@ const Flow* AuditResult::flow(std::string_view id) const {
   return found ? found : find_in(unattributed, same);
 }
 const Finding* AuditResult::finding(FindingKind kind, std::string_view type, std::string_view to) const {
-  return find_in(findings, [&](const Finding& each) {
-    return each.kind == kind && each.type == type && each.recipient == to;
-  });
+  return find_in(findings,
+                 [&](const Finding& each) { return each.kind == kind && each.type == type && each.recipient == to; });
 }
 const RuleResult* AuditResult::rule(std::string_view id) const {
   return find_in(rules, [&](const RuleResult& each) { return each.id == id; });

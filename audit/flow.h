@@ -94,23 +94,23 @@ struct FlowCell {
   std::array<uint64_t, 4> by_observation{};
   Timestamp first, last;
   DistinctCount distinct;
-  std::string sample;           // masked value of evidence[0]: raw values are never kept
+  std::string sample;  // masked value of evidence[0]: raw values are never kept
   std::string sample_digest;
   std::set<std::string, std::less<>> decided_by;  // at most 9
   TransportView transport;
-  std::vector<Evidence> evidence;           // smallest first
-  std::optional<Evidence> last_evidence;    // largest of all, also when it is in `evidence`
+  std::vector<Evidence> evidence;         // smallest first
+  std::optional<Evidence> last_evidence;  // largest of all, also when it is in `evidence`
 
   void merge(FlowCell&& other);
 };
 
 struct FlowContext {
   uint64_t requests = 0;
-  uint64_t navigations = 0;            // requests for a page of its own (Sec-Fetch-Dest: document)
-  Timestamp first, last_time;          // of requests
-  std::vector<Evidence> evidence;      // first requests, at most 5
+  uint64_t navigations = 0;        // requests for a page of its own (Sec-Fetch-Dest: document)
+  Timestamp first, last_time;      // of requests
+  std::vector<Evidence> evidence;  // first requests, at most 5
   std::optional<Evidence> last_request;
-  uint64_t gpc = 0;                    // requests with Sec-GPC: 1
+  uint64_t gpc = 0;  // requests with Sec-GPC: 1
   std::vector<Evidence> gpc_evidence;
   TimeBins bins;
   std::map<TypeId, FlowCell> cells;
@@ -127,7 +127,7 @@ struct CookieKey {
 };
 struct CookieSight {
   uint64_t set = 0, sent = 0;
-  std::optional<int64_t> max_age;   // longest seen, seconds from when it was set
+  std::optional<int64_t> max_age;  // longest seen, seconds from when it was set
   bool secure = false, http_only = false;
   std::string same_site;
   std::optional<Timestamp> first, last;
@@ -138,7 +138,7 @@ struct CookieSight {
 
 // Where packets went, whatever they carried: for the egress rule.
 struct EndpointKey {
-  std::string name;      // SNI, else first host; empty when nothing named it
+  std::string name;  // SNI, else first host; empty when nothing named it
   Endpoint server;
   Transport transport = Transport::tcp;
   std::string protocol;

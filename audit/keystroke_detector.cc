@@ -14,8 +14,8 @@ namespace {
 
 constexpr size_t kMaxCells = 65536;
 constexpr size_t kMaxContainers = 4096;
-constexpr size_t kMaxColumns = 40;      // of one container; a wider table is no list of events
-constexpr size_t kMaxFindings = 64;     // of one part
+constexpr size_t kMaxColumns = 40;   // of one container; a wider table is no list of events
+constexpr size_t kMaxFindings = 64;  // of one part
 constexpr uint32_t kNone = UINT32_MAX;
 
 bool digit(char c) { return c >= '0' && c <= '9'; }
@@ -60,7 +60,8 @@ bool read_number(std::string_view text, double& out) {
     }
     if (text[i] == '.' && i > start && i + 1 < text.size() && text.size() - start <= 16) {
       // At most 15 digits and a power of ten that a double holds: one exact division.
-      static constexpr double kPowers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+      static constexpr double kPowers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                           1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
       const size_t point = i++;
       for (; i < text.size() && digit(text[i]); ++i) value = value * 10 + (text[i] - '0');
       if (i == text.size()) {
@@ -122,8 +123,8 @@ struct KeystrokeDetector::State {
   struct Container {
     uint64_t hash = 0;
     Text path;
-    uint32_t rows = 0;       // highest row + 1
-    uint32_t expected = 0;   // column that is likely to come next
+    uint32_t rows = 0;      // highest row + 1
+    uint32_t expected = 0;  // column that is likely to come next
     uint32_t first_column = 0, columns = 0;
     OriginId origin = 0;
     uint64_t packet = 0;
@@ -149,8 +150,9 @@ struct KeystrokeDetector::State {
   Container* container(std::string_view path, bool flat, const Field& field) {
     // Neighbours mostly share their container.
     for (const uint32_t recent : {recent_a, recent_b})
-      if (recent != kNone && containers[recent].flat == flat && text(containers[recent].path) == path) return &containers[recent];
-    const uint64_t hash = std::hash<std::string_view>{}(path) * 2 + flat;
+      if (recent != kNone && containers[recent].flat == flat && text(containers[recent].path) == path)
+        return &containers[recent];
+    const uint64_t hash = std::hash<std::string_view>{}(path)*2 + flat;
     size_t slot = hash % slots.size();
     while (slots[slot] != kNone) {
       const Container& held = containers[slots[slot]];
@@ -182,7 +184,8 @@ struct KeystrokeDetector::State {
     return &containers[recent_a];
   }
 
-  void add(std::string_view path, bool flat, uint32_t row, std::string_view name, const EventCell& cell, const Field& field) {
+  void add(std::string_view path, bool flat, uint32_t row, std::string_view name, const EventCell& cell,
+           const Field& field) {
     if (row >= kMaxEventRows * (flat ? 2 : 1)) return;
     if (cells.size() >= kMaxCells) {
       ++overflow;
@@ -263,10 +266,12 @@ void KeystrokeDetector::State::collect(const Field& field) {
   size_t outer_at = 0, outer_end = 0;
   const bool nested = last_index(outer, outer_at, outer_end);
   if (nested && row < (outer_end == outer.size() ? 16u : 4u) && outer.size() - outer_end <= 40)
-    add(outer.substr(0, outer_at), false, to_index(outer.substr(outer_at + 1, outer_end - outer_at - 1)), path.substr(outer_end), cell, field);
+    add(outer.substr(0, outer_at), false, to_index(outer.substr(outer_at + 1, outer_end - outer_at - 1)),
+        path.substr(outer_end), cell, field);
   if (!nested || outer_end != outer.size()) {
     const size_t name = outer.find_last_of("/|");
-    if (name != std::string_view::npos && outer[name] == '/') add(outer.substr(0, name), false, row, outer.substr(name), cell, field);
+    if (name != std::string_view::npos && outer[name] == '/')
+      add(outer.substr(0, name), false, row, outer.substr(name), cell, field);
   }
 }
 
@@ -296,7 +301,8 @@ void KeystrokeDetector::State::judge(const Exchange& exchange) {
   for (size_t i = 0; i < used; ++i) {
     const Container& held = containers[i];
     if (held.rows < 5 || held.column.empty()) continue;
-    if (std::any_of(done.begin(), done.end(), [&](std::string_view path) { return text(held.path).starts_with(path); })) continue;
+    if (std::any_of(done.begin(), done.end(), [&](std::string_view path) { return text(held.path).starts_with(path); }))
+      continue;
     table.columns.clear();
     table.container = names_in(text(held.path));
     for (const Column& column : held.column) {
@@ -327,7 +333,8 @@ void KeystrokeDetector::State::reset() {
   recent_a = recent_b = kNone;
 }
 
-KeystrokeDetector::KeystrokeDetector(const Taxonomy& taxonomy, FieldSink& next) : state_(std::make_unique<State>(taxonomy, next)) {}
+KeystrokeDetector::KeystrokeDetector(const Taxonomy& taxonomy, FieldSink& next)
+    : state_(std::make_unique<State>(taxonomy, next)) {}
 KeystrokeDetector::~KeystrokeDetector() = default;
 
 uint64_t KeystrokeDetector::overflow() const { return state_->overflow; }

@@ -9,16 +9,24 @@
 namespace vitrine {
 namespace {
 
-constexpr std::string_view kDownWords[] = {"keydown", "key_down", "key-down", "down", "kd", "d", "press", "pressed", "rawkeydown"};
+constexpr std::string_view kDownWords[] = {"keydown", "key_down", "key-down", "down",      "kd",
+                                           "d",       "press",    "pressed",  "rawkeydown"};
 constexpr std::string_view kUpWords[] = {"keyup", "key_up", "key-up", "up", "ku", "u", "release", "released"};
-constexpr std::string_view kKeyWords[] = {"keydown", "keyup", "key_down", "key_up", "key-down", "key-up", "keypress", "key_press", "rawkeydown", "kd", "ku"};
-constexpr std::string_view kKeyNames[] = {"enter", "backspace", "shift", "space", "tab", "delete", "control", "alt", "meta", "escape",
-                                          "capslock", "arrowleft", "arrowright", "arrowup", "arrowdown", "period", "comma", "unidentified"};
-constexpr std::string_view kStrongNames[] = {"keystroke", "keydown", "keyup", "keypress", "keylog", "kbio", "keyboard", "typing", "typed",
-                                             "keytiming", "keyevent", "keyinterval", "interkey", "keypattern", "keyrhythm", "dwellflight"};
-constexpr std::string_view kWeakNames[] = {"keys", "kb", "kbd", "kd", "ku", "ks", "kbe", "key", "k", "kc", "keycode", "keyclass", "code", "which"};
-constexpr std::string_view kDwellNames[] = {"dwell", "dwells", "dwelltime", "dwelltimes", "hold", "holdtime", "holdtimes", "holds", "keyhold", "presstime", "pressduration"};
-constexpr std::string_view kFlightNames[] = {"flight", "flights", "flighttime", "flighttimes", "interkey", "updown", "digraph", "releasepress"};
+constexpr std::string_view kKeyWords[] = {"keydown",  "keyup",     "key_down",   "key_up", "key-down", "key-up",
+                                          "keypress", "key_press", "rawkeydown", "kd",     "ku"};
+constexpr std::string_view kKeyNames[] = {"enter",      "backspace", "shift",     "space",  "tab",      "delete",
+                                          "control",    "alt",       "meta",      "escape", "capslock", "arrowleft",
+                                          "arrowright", "arrowup",   "arrowdown", "period", "comma",    "unidentified"};
+constexpr std::string_view kStrongNames[] = {
+    "keystroke", "keydown",   "keyup",    "keypress",    "keylog",   "kbio",       "keyboard",  "typing",
+    "typed",     "keytiming", "keyevent", "keyinterval", "interkey", "keypattern", "keyrhythm", "dwellflight"};
+constexpr std::string_view kWeakNames[] = {"keys", "kb", "kbd", "kd",      "ku",       "ks",   "kbe",
+                                           "key",  "k",  "kc",  "keycode", "keyclass", "code", "which"};
+constexpr std::string_view kDwellNames[] = {"dwell",   "dwells",    "dwelltime",    "dwelltimes",
+                                            "hold",    "holdtime",  "holdtimes",    "holds",
+                                            "keyhold", "presstime", "pressduration"};
+constexpr std::string_view kFlightNames[] = {"flight",   "flights", "flighttime", "flighttimes",
+                                             "interkey", "updown",  "digraph",    "releasepress"};
 constexpr std::string_view kXNames[] = {"x", "clientx", "pagex", "screenx", "offsetx", "posx", "left", "lat"};
 constexpr std::string_view kYNames[] = {"y", "clienty", "pagey", "screeny", "offsety", "posy", "top", "lng", "lon"};
 
@@ -142,7 +150,8 @@ Presses match(const std::vector<double>& times, const std::vector<int>& toggle, 
 }
 
 bool looks_typed(const Presses& presses) {
-  if (presses.matched < 3 || presses.matched * 10 < presses.ups * 8 || presses.matched * 10 < presses.downs * 7) return false;
+  if (presses.matched < 3 || presses.matched * 10 < presses.ups * 8 || presses.matched * 10 < presses.downs * 7)
+    return false;
   const double dwell = median(presses.dwell);
   if (dwell < 20 || dwell > 300 || share_within(presses.dwell, 8, 600) < 0.9) return false;
   if (distinct(presses.dwell) < 3) return false;
@@ -213,7 +222,9 @@ bool has_coordinates(const EventTable& table, const Rows& rows) {
   bool x = false, y = false;
   for (const EventColumn& column : table.columns) {
     const std::vector<double> values = numbers(column, rows);
-    const bool filled = static_cast<size_t>(std::count_if(values.begin(), values.end(), [](double v) { return !std::isnan(v); })) * 2 > rows.size();
+    const bool filled =
+        static_cast<size_t>(std::count_if(values.begin(), values.end(), [](double v) { return !std::isnan(v); })) * 2 >
+        rows.size();
     x |= filled && in(kXNames, column.name);
     y |= filled && in(kYNames, column.name);
   }
@@ -234,7 +245,8 @@ struct KeyColumn {
 
 // The column whose value is the same at a press and at its release, is no
 // clock or counter, and can be a key: a character, a key's name, a small code.
-KeyColumn find_key_column(const EventTable& table, const Rows& rows, size_t clock, size_t toggle, const std::vector<int>& downup) {
+KeyColumn find_key_column(const EventTable& table, const Rows& rows, size_t clock, size_t toggle,
+                          const std::vector<int>& downup) {
   KeyColumn found;
   for (size_t c = 0; c < table.columns.size(); ++c) {
     if (c == clock || c == toggle) continue;
@@ -257,7 +269,9 @@ KeyColumn find_key_column(const EventTable& table, const Rows& rows, size_t cloc
     for (size_t i = 0; i < rows.size(); ++i)
       if (downup[i] == 1) presses.push_back(values[i]);
     const size_t kinds = distinct(presses);
-    if (kinds > 1 && presses.size() >= 3 && std::is_sorted(presses.begin(), presses.end()) && column.cells[rows[0]].word == 0) continue;
+    if (kinds > 1 && presses.size() >= 3 && std::is_sorted(presses.begin(), presses.end()) &&
+        column.cells[rows[0]].word == 0)
+      continue;
     size_t agree = 0, ups = 0;
     std::vector<size_t> open;
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -309,7 +323,8 @@ std::optional<KeystrokeFinding> judge_toggles(const EventTable& table, const Row
       if (key.column == SIZE_MAX && alternation(downup) < 0.75) continue;
       size_t wide = 0;
       for (size_t c = 0; c < table.columns.size(); ++c)
-        wide += c != t && c != d && c != key.column && !is_clock(numbers(table.columns[c], rows)) && wide_values(numbers(table.columns[c], rows));
+        wide += c != t && c != d && c != key.column && !is_clock(numbers(table.columns[c], rows)) &&
+                wide_values(numbers(table.columns[c], rows));
       if (wide >= 2 || (wide == 1 && !names.strong && words == 0)) continue;
       const bool has_key = key.column != SIZE_MAX;
       const bool named = names.strong || words == 2 || (words == 1 && names.weak);
@@ -330,8 +345,9 @@ std::optional<KeystrokeFinding> judge_toggles(const EventTable& table, const Row
         observation = Observation::unconfirmed;
         confidence = 0.5f;
       }
-      std::string text = std::to_string(presses.downs + presses.ups) + " key events (" + std::to_string(presses.matched) +
-                         " presses) with down and up, median gap " + whole(gap) + " ms, median dwell " + whole(median(presses.dwell)) + " ms";
+      std::string text = std::to_string(presses.downs + presses.ups) + " key events (" +
+                         std::to_string(presses.matched) + " presses) with down and up, median gap " + whole(gap) +
+                         " ms, median dwell " + whole(median(presses.dwell)) + " ms";
       text += has_key ? (key.varied ? ", with the key of each event" : ", with a key class") : ", without keys";
       return finding(observation, confidence, std::move(text));
     }
@@ -340,7 +356,8 @@ std::optional<KeystrokeFinding> judge_toggles(const EventTable& table, const Row
 }
 
 // A clock and the key that was hit, no release.
-std::optional<KeystrokeFinding> judge_hits(const EventTable& table, const Rows& rows, const Names& names, bool key_words) {
+std::optional<KeystrokeFinding> judge_hits(const EventTable& table, const Rows& rows, const Names& names,
+                                           bool key_words) {
   for (size_t t = 0; t < table.columns.size(); ++t) {
     const std::vector<double> times = numbers(table.columns[t], rows);
     if (!is_clock(times)) continue;
@@ -395,19 +412,23 @@ std::optional<KeystrokeFinding> judge_durations(const EventTable& table, const R
     return out;
   };
   const auto is_dwell = [&](const std::vector<double>& v) {
-    return v.size() >= 5 && median(v) >= 20 && median(v) <= 300 && share_within(v, 5, 1000) >= 0.9 && spread(v) >= 0.1 && distinct(v) >= 3;
+    return v.size() >= 5 && median(v) >= 20 && median(v) <= 300 && share_within(v, 5, 1000) >= 0.9 &&
+           spread(v) >= 0.1 && distinct(v) >= 3;
   };
   const auto is_flight = [&](const std::vector<double>& v) {
-    return v.size() >= 4 && median(v) >= 20 && median(v) <= 600 && share_within(v, -300, 5000) >= 0.9 && spread(v) >= 0.15 && distinct(v) >= 3;
+    return v.size() >= 4 && median(v) >= 20 && median(v) <= 600 && share_within(v, -300, 5000) >= 0.9 &&
+           spread(v) >= 0.15 && distinct(v) >= 3;
   };
   const auto say = [&](const std::vector<double>& d, const std::vector<double>& f) {
-    return std::to_string(d.size()) + " presses as dwell and flight times, median dwell " + whole(median(d)) + " ms, median flight " + whole(median(f)) + " ms";
+    return std::to_string(d.size()) + " presses as dwell and flight times, median dwell " + whole(median(d)) +
+           " ms, median flight " + whole(median(f)) + " ms";
   };
   if (dwell != SIZE_MAX && flight != SIZE_MAX && is_dwell(filled(dwell)) && is_flight(filled(flight)))
     return finding(Observation::certain, 0.95f, say(filled(dwell), filled(flight)));
   if (dwell != SIZE_MAX && (keys != SIZE_MAX || names.strong) && is_dwell(filled(dwell)))
     return finding(Observation::probable, 0.7f,
-                   std::to_string(filled(dwell).size()) + " presses as dwell times, median " + whole(median(filled(dwell))) + " ms");
+                   std::to_string(filled(dwell).size()) + " presses as dwell times, median " +
+                       whole(median(filled(dwell))) + " ms");
   if (keys == SIZE_MAX && !names.strong) return std::nullopt;
   std::vector<size_t> numeric;
   for (size_t c = 0; c < table.columns.size(); ++c)
@@ -420,14 +441,16 @@ std::optional<KeystrokeFinding> judge_durations(const EventTable& table, const R
         std::vector<double> held;
         for (size_t i = 0; i < first.size(); ++i) held.push_back(second[i] - first[i]);
         const std::vector<double> gaps = gaps_of(first);
-        if (!is_dwell(held) || share_within(held, 5, 1000) < 1 || median(gaps) < 40 || median(gaps) > 600 || spread(gaps) < 0.15) continue;
+        if (!is_dwell(held) || share_within(held, 5, 1000) < 1 || median(gaps) < 40 || median(gaps) > 600 ||
+            spread(gaps) < 0.15)
+          continue;
         return finding(keys != SIZE_MAX && names.strong ? Observation::certain : Observation::probable, 0.8f,
-                       std::to_string(first.size()) + " presses with press and release times, median gap " + whole(median(gaps)) +
-                           " ms, median dwell " + whole(median(held)) + " ms");
+                       std::to_string(first.size()) + " presses with press and release times, median gap " +
+                           whole(median(gaps)) + " ms, median dwell " + whole(median(held)) + " ms");
       }
       // Unnamed pairs need the keys beside them, and little else in the row.
-      if (keys != SIZE_MAX && a < b && table.columns.size() <= 4 && is_dwell(first) && is_flight(second) && !is_clock(first) &&
-          !is_clock(second) && rows.size() >= 6)
+      if (keys != SIZE_MAX && a < b && table.columns.size() <= 4 && is_dwell(first) && is_flight(second) &&
+          !is_clock(first) && !is_clock(second) && rows.size() >= 6)
         return finding(names.strong ? Observation::certain : Observation::probable, 0.7f, say(first, second));
     }
   return std::nullopt;
@@ -451,7 +474,8 @@ std::optional<KeystrokeFinding> judge_rrweb(const EventTable& table) {
   const std::vector<double> gaps = gaps_of(times);
   if (median(gaps) < 40 || median(gaps) > 1000 || spread(gaps) < 0.15) return std::nullopt;
   return finding(Observation::probable, 0.8f,
-                 std::to_string(rows.size()) + " recorded input events with the text after each, median gap " + whole(median(gaps)) + " ms");
+                 std::to_string(rows.size()) + " recorded input events with the text after each, median gap " +
+                     whole(median(gaps)) + " ms");
 }
 
 }  // namespace
@@ -462,7 +486,8 @@ bool names_a_key(std::string_view word) {
   if (word.size() == 4 && word.starts_with("Key") && word[3] >= 'A' && word[3] <= 'Z') return true;
   if (word.size() == 6 && word.starts_with("Digit")) return true;
   char lower[12];
-  for (size_t i = 0; i < word.size(); ++i) lower[i] = word[i] >= 'A' && word[i] <= 'Z' ? static_cast<char>(word[i] + 32) : word[i];
+  for (size_t i = 0; i < word.size(); ++i)
+    lower[i] = word[i] >= 'A' && word[i] <= 'Z' ? static_cast<char>(word[i] + 32) : word[i];
   return in(kKeyNames, std::string_view(lower, word.size()));
 }
 
@@ -499,9 +524,10 @@ std::optional<KeystrokeFinding> judge_flat(const EventTable& list) {
     std::vector<double> values;
     for (const EventCell& cell : cells)
       if (!std::isnan(cell.number)) values.push_back(cell.number);
-    if (values.size() == cells.size() && share_within(values, 5, 2000) >= 0.9 && median(values) >= 40 && median(values) <= 400 &&
-        spread(values) >= 0.15 && !is_clock(values))
-      return finding(Observation::probable, 0.6f, std::to_string(values.size()) + " intervals, median " + whole(median(values)) + " ms");
+    if (values.size() == cells.size() && share_within(values, 5, 2000) >= 0.9 && median(values) >= 40 &&
+        median(values) <= 400 && spread(values) >= 0.15 && !is_clock(values))
+      return finding(Observation::probable, 0.6f,
+                     std::to_string(values.size()) + " intervals, median " + whole(median(values)) + " ms");
   }
   if (cells.size() < 12) return std::nullopt;
   for (size_t stride = 2; stride <= 8; ++stride) {

@@ -26,14 +26,14 @@ inline constexpr size_t kMaxEventRows = 4096;
 
 // A value of a column: a number, or a word known only by its hash.
 struct EventCell {
-  double number = 0;     // NaN when it is not a number
-  uint32_t word = 0;     // hash_word() of text; 0 = none
-  bool key_like = false; // text that names a key: one character, "Enter", "KeyA"
+  double number = 0;      // NaN when it is not a number
+  uint32_t word = 0;      // hash_word() of text; 0 = none
+  bool key_like = false;  // text that names a key: one character, "Enter", "KeyA"
 };
 
 struct EventColumn {
-  std::string name;                // normalised; empty when the column has no name
-  std::vector<EventCell> cells;    // one per row; a missing cell has NaN and word 0
+  std::string name;              // normalised; empty when the column has no name
+  std::vector<EventCell> cells;  // one per row; a missing cell has NaN and word 0
 };
 
 struct EventTable {
@@ -44,10 +44,10 @@ struct EventTable {
 };
 
 struct KeystrokeFinding {
-  bool activity_only = false;     // toggles and times: when somebody was active, not how they typed
+  bool activity_only = false;  // toggles and times: when somebody was active, not how they typed
   Observation observation = Observation::unconfirmed;
   float confidence = 0;
-  std::string sentence;           // "90 key events (45 presses), median gap 84 ms, ..."
+  std::string sentence;  // "90 key events (45 presses), median gap 84 ms, ..."
 };
 
 // Case-insensitive hash of a short word; never 0.

@@ -19,7 +19,8 @@ bool read_cell(std::string_view text, EventCell& cell) {
   if (text.empty() || text.size() > 20) return false;
   const char* end = text.data() + text.size();
   double number = 0;
-  if (const auto read = std::from_chars(text.data(), end, number); read.ec == std::errc{} && read.ptr == end && std::isfinite(number)) {
+  if (const auto read = std::from_chars(text.data(), end, number);
+      read.ec == std::errc{} && read.ptr == end && std::isfinite(number)) {
     cell.number = number;
     return true;
   }
@@ -114,7 +115,8 @@ std::optional<KeystrokeFinding> judge_activity(const EventTable& list) {
   KeystrokeFinding finding;
   finding.activity_only = true;
   finding.confidence = 0.3f;
-  finding.sentence = std::to_string(cells.size() / 2) + " alternating states with times; may show when the user was active";
+  finding.sentence =
+      std::to_string(cells.size() / 2) + " alternating states with times; may show when the user was active";
   return finding;
 }
 
@@ -123,7 +125,8 @@ std::optional<KeystrokeFinding> judge_pattern(const std::vector<EventCell>& cell
   static constexpr std::string_view kNames[] = {"tp", "typingpattern", "typingpatterns", "typingdna"};
   const size_t space = names.rfind(' ');
   const std::string_view last = space == std::string_view::npos ? names : names.substr(space + 1);
-  if (std::find(std::begin(kNames), std::end(kNames), last) == std::end(kNames) || cells.size() < 10) return std::nullopt;
+  if (std::find(std::begin(kNames), std::end(kNames), last) == std::end(kNames) || cells.size() < 10)
+    return std::nullopt;
   size_t typed = 0;
   std::vector<double> kinds;
   for (const EventCell& cell : cells) {
@@ -137,7 +140,8 @@ std::optional<KeystrokeFinding> judge_pattern(const std::vector<EventCell>& cell
   KeystrokeFinding finding;
   finding.observation = Observation::probable;
   finding.confidence = 0.7f;
-  finding.sentence = std::to_string(cells.size()) + " numbers of a typing pattern, " + std::to_string(typed) + " of them times of 20 to 600 ms";
+  finding.sentence = std::to_string(cells.size()) + " numbers of a typing pattern, " + std::to_string(typed) +
+                     " of them times of 20 to 600 ms";
   return finding;
 }
 
@@ -197,7 +201,8 @@ std::optional<KeystrokeFinding> judge_text(std::string_view text, std::string_vi
     const size_t end = std::min(text.find_first_of(",;| \n", from), text.size());
     EventCell cell;
     if (end > from) {
-      if (!read_cell(text.substr(from, end - from), cell) || list.columns[0].cells.size() >= kMaxEventRows * 2) return std::nullopt;
+      if (!read_cell(text.substr(from, end - from), cell) || list.columns[0].cells.size() >= kMaxEventRows * 2)
+        return std::nullopt;
       list.columns[0].cells.push_back(cell);
     }
     from = end + 1;

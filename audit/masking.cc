@@ -56,15 +56,18 @@ bool identifies(std::string_view value) {
 }
 
 // Addresses of pages keep host and path: ids in it, query and fragment go.
-bool is_page(std::string_view value) { return value.starts_with('/') || value.substr(0, 16).find("://") != std::string_view::npos; }
+bool is_page(std::string_view value) {
+  return value.starts_with('/') || value.substr(0, 16).find("://") != std::string_view::npos;
+}
 
 std::string mask_page(std::string_view value) {
   const size_t scheme = value.find("://");
   size_t path = scheme == std::string_view::npos ? 0 : value.find_first_of("/?#", scheme + 3);
   if (path == std::string_view::npos) path = value.size();
   const size_t user = scheme == std::string_view::npos ? scheme : value.substr(0, path).find('@');
-  std::string out = user == std::string_view::npos ? std::string(value.substr(0, path))
-                                                   : std::string(value.substr(0, scheme + 3)) + "…" + std::string(value.substr(user, path - user));
+  std::string out = user == std::string_view::npos
+                        ? std::string(value.substr(0, path))
+                        : std::string(value.substr(0, scheme + 3)) + "…" + std::string(value.substr(user, path - user));
   const size_t end = std::min(value.find_first_of("?#", path), value.size());
   out += endpoint_path(value.substr(path, end - path));
   if (end != value.size()) out += std::string(value.substr(end, 1)) + "…";
@@ -91,7 +94,9 @@ std::string mask(std::string_view value, Sensitivity sensitivity) {
       if (identifies(value)) return mask_id(value);
       if (is_page(value)) {
         const std::string page = mask_page(value);
-        return page.size() <= kShown ? printable(page) : printable(page.substr(0, character_start(page, kShown))) + "… " + length_only(value);
+        return page.size() <= kShown
+                   ? printable(page)
+                   : printable(page.substr(0, character_start(page, kShown))) + "… " + length_only(value);
       }
       if (value.size() <= kShown) return printable(value);
       return printable(value.substr(0, character_start(value, kShown))) + "… " + length_only(value);

@@ -16,11 +16,14 @@ namespace {
 template <class T>
 using Words = std::pair<std::string_view, T>;
 
-constexpr Words<Action> kActions[] = {
-    {"collect", Action::collect},           {"share", Action::share},
-    {"store", Action::store},               {"use", Action::use},
-    {"deny-collect", Action::deny_collect}, {"deny-share", Action::deny_share},
-    {"deny-store", Action::deny_store},     {"deny-use", Action::deny_use}};
+constexpr Words<Action> kActions[] = {{"collect", Action::collect},
+                                      {"share", Action::share},
+                                      {"store", Action::store},
+                                      {"use", Action::use},
+                                      {"deny-collect", Action::deny_collect},
+                                      {"deny-share", Action::deny_share},
+                                      {"deny-store", Action::deny_store},
+                                      {"deny-use", Action::deny_use}};
 constexpr Words<Channel> kChannels[] = {{"automatic", Channel::automatic},
                                         {"user-provided", Channel::user_provided},
                                         {"from-third-parties", Channel::from_third_parties},
@@ -29,7 +32,7 @@ constexpr Words<Channel> kChannels[] = {{"automatic", Channel::automatic},
 constexpr std::string_view kKinds[] = {"privacy", "cookies", "regional", "sdk-list", "terms"};
 constexpr std::string_view kServices[] = {"web", "app", "api"};
 constexpr std::string_view kAccounts[] = {"consumer", "business", "none"};
-constexpr std::string_view kTriggers[] = {"always", "signup", "login",   "typing", "submit", "upload",
+constexpr std::string_view kTriggers[] = {"always", "signup",  "login",   "typing", "submit", "upload",
                                           "voice",  "payment", "support", "crash",  "search", "delete"};
 constexpr std::string_view kParties[] = {"first", "third"};
 constexpr std::string_view kCategories[] = {"necessary", "preference", "analytics", "advertising", "other"};
@@ -280,8 +283,8 @@ Result<std::vector<Policy>> load_policies(const std::string& folder, const Taxon
   return policies;
 }
 
-std::vector<LintProblem> lint_policy(const Policy& policy, const RecipientDirectory& recipients,
-                                     const Regions& regions, std::string_view text) {
+std::vector<LintProblem> lint_policy(const Policy& policy, const RecipientDirectory& recipients, const Regions& regions,
+                                     std::string_view text) {
   std::vector<LintProblem> problems;
   auto report = [&](const std::string& where, std::string message) {
     problems.push_back({policy.file + (where.empty() ? "" : ", " + where), std::move(message)});

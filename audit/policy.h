@@ -16,7 +16,14 @@ class Regions;
 class RecipientDirectory;
 
 enum class Action : uint8_t {
-  collect, share, store, use, deny_collect, deny_share, deny_store, deny_use,
+  collect,
+  share,
+  store,
+  use,
+  deny_collect,
+  deny_share,
+  deny_store,
+  deny_use,
 };
 std::string_view to_string(Action action);  // "deny-collect"
 inline bool is_positive(Action a) { return a == Action::collect || a == Action::share; }
@@ -28,13 +35,13 @@ std::string_view to_string(Channel channel);
 struct Statement {
   std::string id;
   Action action = Action::collect;
-  std::vector<std::string> data;   // taxonomy ids
-  std::vector<TypeId> types;       // the same, resolved
-  std::string recipient;           // self | any | entity id | category id
+  std::vector<std::string> data;  // taxonomy ids
+  std::vector<TypeId> types;      // the same, resolved
+  std::string recipient;          // self | any | entity id | category id
   Channel channel = Channel::automatic;
   std::string trigger;
   std::vector<std::string> countries;
-  std::string quote, section, purpose, scope;          // optional ones empty
+  std::string quote, section, purpose, scope;            // optional ones empty
   std::vector<std::string> services, regions, accounts;  // empty = as `applies`
   int line = 0;
 };
@@ -60,9 +67,9 @@ struct Policy {
   std::vector<PolicyEntity> entities;
   std::string kind, title, language, url;
   std::vector<std::string> services, regions, accounts;
-  std::string controller;                                       // default entity id
-  std::vector<std::pair<std::string, std::string>> controllers; // region or country → entity id
-  std::string updated, effective, first_seen, last_seen;        // YYYY-MM-DD or empty
+  std::string controller;                                        // default entity id
+  std::vector<std::pair<std::string, std::string>> controllers;  // region or country → entity id
+  std::string updated, effective, first_seen, last_seen;         // YYYY-MM-DD or empty
   std::string record_source, recorded, record_file, record_sha256;
   bool complete = false;
   std::vector<PolicyMissing> missing;
@@ -83,7 +90,7 @@ Result<Policy> parse_policy(std::string_view text, const std::string& file, cons
 Result<std::vector<Policy>> load_policies(const std::string& folder, const Taxonomy& taxonomy);
 
 struct LintProblem {
-  std::string where;    // "FILE, statement ID"
+  std::string where;  // "FILE, statement ID"
   std::string message;
 };
 
@@ -91,8 +98,8 @@ struct LintProblem {
 // dates out of order, `complete` against `missing`. `text` is the document the
 // quotes were taken from, or empty when it is not at hand: then quotes are not
 // checked. A quote must be a substring once white space is normalised.
-std::vector<LintProblem> lint_policy(const Policy& policy, const RecipientDirectory& recipients,
-                                     const Regions& regions, std::string_view text = {});
+std::vector<LintProblem> lint_policy(const Policy& policy, const RecipientDirectory& recipients, const Regions& regions,
+                                     std::string_view text = {});
 
 std::string normalise_space(std::string_view text);
 

@@ -99,7 +99,8 @@ PolicyDiff diff_policies(const Policy& older, const Policy& newer, const Taxonom
     }
   }
   for (const auto& [key, lifetime] : old_cookies) {
-    if (!new_cookies.count(key)) diff.cookies.push_back({CookieChange::Kind::removed, key.first, key.second, lifetime, {}});
+    if (!new_cookies.count(key))
+      diff.cookies.push_back({CookieChange::Kind::removed, key.first, key.second, lifetime, {}});
   }
   std::stable_sort(diff.cookies.begin(), diff.cookies.end(), [](const auto& a, const auto& b) {
     return std::tie(a.kind, a.name, a.domain) < std::tie(b.kind, b.name, b.domain);

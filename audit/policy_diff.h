@@ -31,9 +31,9 @@ struct CookieChange {
 
 struct PolicyDiff {
   std::string old_file, new_file, old_date, new_date;
-  std::vector<DataChange> data;              // by (kind, action, recipient, type)
-  std::vector<StatementChange> statements;   // by (kind, id)
-  std::vector<CookieChange> cookies;         // by (kind, name, domain)
+  std::vector<DataChange> data;             // by (kind, action, recipient, type)
+  std::vector<StatementChange> statements;  // by (kind, id)
+  std::vector<CookieChange> cookies;        // by (kind, name, domain)
 };
 
 // Statements with a `scope` are left out: they speak about other cases.

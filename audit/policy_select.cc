@@ -70,11 +70,12 @@ std::vector<SelectedPolicy> select_policies(const std::vector<Policy>& held, con
     SelectedPolicy use{current, PolicyStatus::latest_known, {}};
     if (next != nullptr || query.date <= last_day(*current)) {
       use.status = PolicyStatus::in_force;
-      use.sentence = {"policy.in-force", {{"title", current->title}, {"version", current->version_date()},
-                                          {"date", query.date}}};
+      use.sentence = {"policy.in-force",
+                      {{"title", current->title}, {"version", current->version_date()}, {"date", query.date}}};
     } else {
-      use.sentence = {"policy.latest-known", {{"title", current->title}, {"version", current->version_date()},
-                                              {"recorded", last_day(*current)}}};
+      use.sentence = {
+          "policy.latest-known",
+          {{"title", current->title}, {"version", current->version_date()}, {"recorded", last_day(*current)}}};
     }
     selected.push_back(std::move(use));
   }
@@ -86,9 +87,10 @@ std::vector<SelectedPolicy> choose_policies(const std::vector<Policy>& held, con
   for (const std::string& file : files) {
     auto at = std::find_if(held.begin(), held.end(), [&](const Policy& policy) { return policy.file == file; });
     if (at == held.end()) continue;
-    chosen.push_back({&*at, PolicyStatus::chosen,
-                      {"policy.chosen", {{"title", at->title}, {"version", at->version_date()},
-                                         {"recorded", last_day(*at)}}}});
+    chosen.push_back(
+        {&*at,
+         PolicyStatus::chosen,
+         {"policy.chosen", {{"title", at->title}, {"version", at->version_date()}, {"recorded", last_day(*at)}}}});
   }
   return chosen;
 }
@@ -113,11 +115,10 @@ bool texts_missing(const Policy& policy, TypeId type, const Taxonomy& taxonomy, 
                    const std::string& country, std::vector<std::string>& names) {
   bool found = false;
   for (const PolicyMissing& missing : policy.missing) {
-    const bool here = missing.regions.empty() || country.empty() ||
-                      best_specificity(missing.regions, regions, country) > 0;
-    const bool about = missing.types.empty() || std::any_of(missing.types.begin(), missing.types.end(), [&](TypeId each) {
-                         return taxonomy.covers(each, type);
-                       });
+    const bool here =
+        missing.regions.empty() || country.empty() || best_specificity(missing.regions, regions, country) > 0;
+    const bool about = missing.types.empty() || std::any_of(missing.types.begin(), missing.types.end(),
+                                                            [&](TypeId each) { return taxonomy.covers(each, type); });
     if (!here || !about) continue;
     found = true;
     if (std::find(names.begin(), names.end(), missing.document) == names.end()) names.push_back(missing.document);

@@ -12,10 +12,10 @@
 namespace vitrine {
 
 struct SelectionQuery {
-  std::string publisher;            // service id
-  std::string platform;             // web | app | api; empty = any
+  std::string publisher;                   // service id
+  std::string platform;                    // web | app | api; empty = any
   std::string country, language, account;  // empty = not known
-  std::string date;                 // YYYY-MM-DD of the capture, or the user's choice
+  std::string date;                        // YYYY-MM-DD of the capture, or the user's choice
 };
 
 struct SelectedPolicy {

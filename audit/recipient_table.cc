@@ -15,7 +15,10 @@ void insert_sorted(std::vector<T>& list, T value) {
 
 RecipientTable::RecipientTable(const AuditInputs& inputs, std::string service, std::set<std::string> publisher_entities,
                                const std::map<IpAddress, std::set<std::string>>& names)
-    : inputs_(inputs), service_(std::move(service)), publisher_entities_(std::move(publisher_entities)), names_(names) {}
+    : inputs_(inputs),
+      service_(std::move(service)),
+      publisher_entities_(std::move(publisher_entities)),
+      names_(names) {}
 
 const Entity* RecipientTable::look_up(const std::string& host, const IpAddress& server) const {
   const IpAddress literal = IpAddress::parse(host);
@@ -27,8 +30,8 @@ const Entity* RecipientTable::look_up(const std::string& host, const IpAddress& 
   // The names an address was asked under say who it is only when they agree.
   const Entity* only = nullptr;
   for (const std::string& name : at->second) {
-    const Entity* entity = literal.family != 0 ? inputs_.recipients.by_host(name, name)
-                                               : inputs_.recipients.by_canonical_name(name);
+    const Entity* entity =
+        literal.family != 0 ? inputs_.recipients.by_host(name, name) : inputs_.recipients.by_canonical_name(name);
     if (entity == nullptr) continue;
     if (only != nullptr && only != entity) return nullptr;
     only = entity;
@@ -47,7 +50,7 @@ void RecipientTable::describe(RecipientInfo& info, const Entity* entity, const s
     info.note = entity->note;
     info.categories = entity->categories;
     const bool ours = (!service_.empty() && entity->service == service_) || publisher_entities_.count(entity->id);
-    info.role = ours                                ? RecipientRole::first_party
+    info.role = ours                               ? RecipientRole::first_party
                 : entity->kind == "infrastructure" ? RecipientRole::infrastructure
                 : entity->kind == "processor"      ? RecipientRole::processor
                                                    : RecipientRole::third_party;
@@ -74,9 +77,9 @@ void RecipientTable::add_countries(RecipientInfo& info, const IpAddress& server)
   if (inputs_.network_owners != nullptr) {
     const auto& database = *inputs_.network_owners;
     if (const auto answer = database.lookup(server)) {
-      insert_sorted(info.countries, CountryInfo{CountryOf::network_owner, answer->country, database.type(),
-                                                database.build_date(),
-                                                answer->owner.empty() ? address : answer->owner});
+      insert_sorted(info.countries,
+                    CountryInfo{CountryOf::network_owner, answer->country, database.type(), database.build_date(),
+                                answer->owner.empty() ? address : answer->owner});
     }
   }
 }

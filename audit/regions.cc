@@ -80,9 +80,7 @@ int Regions::specificity(std::string_view name, std::string_view country) const 
   return 0;
 }
 
-bool Regions::contains(std::string_view name, std::string_view country) const {
-  return specificity(name, country) > 0;
-}
+bool Regions::contains(std::string_view name, std::string_view country) const { return specificity(name, country) > 0; }
 
 const AdequacyList* Regions::adequacy(std::string_view id) const {
   auto at = std::find_if(adequacy_.begin(), adequacy_.end(), [&](const AdequacyList& list) { return list.id == id; });

@@ -13,23 +13,22 @@ namespace {
 template <class T>
 using Words = std::pair<std::string_view, T>;
 
-constexpr Words<TestKind> kTests[] = {
-    {"verdict", TestKind::verdict},
-    {"declared-not-observed", TestKind::declared_not_observed},
-    {"recipient-undeclared", TestKind::recipient_undeclared},
-    {"transfer", TestKind::transfer},
-    {"transfer-notice", TestKind::transfer_notice},
-    {"transfer-recipient", TestKind::transfer_recipient},
-    {"minimisation", TestKind::minimisation},
-    {"transport", TestKind::transport},
-    {"type-beside", TestKind::type_beside},
-    {"before-marker", TestKind::before_marker},
-    {"after-marker", TestKind::after_marker},
-    {"draft", TestKind::draft},
-    {"gpc", TestKind::gpc},
-    {"document", TestKind::document},
-    {"egress-allow-list", TestKind::egress_allow_list},
-    {"planted-secret", TestKind::planted_secret}};
+constexpr Words<TestKind> kTests[] = {{"verdict", TestKind::verdict},
+                                      {"declared-not-observed", TestKind::declared_not_observed},
+                                      {"recipient-undeclared", TestKind::recipient_undeclared},
+                                      {"transfer", TestKind::transfer},
+                                      {"transfer-notice", TestKind::transfer_notice},
+                                      {"transfer-recipient", TestKind::transfer_recipient},
+                                      {"minimisation", TestKind::minimisation},
+                                      {"transport", TestKind::transport},
+                                      {"type-beside", TestKind::type_beside},
+                                      {"before-marker", TestKind::before_marker},
+                                      {"after-marker", TestKind::after_marker},
+                                      {"draft", TestKind::draft},
+                                      {"gpc", TestKind::gpc},
+                                      {"document", TestKind::document},
+                                      {"egress-allow-list", TestKind::egress_allow_list},
+                                      {"planted-secret", TestKind::planted_secret}};
 constexpr Words<Verdict> kVerdictWords[] = {{"ambiguous", Verdict::ambiguous},
                                             {"contradicted", Verdict::contradicted},
                                             {"clear", Verdict::clear},
@@ -66,12 +65,8 @@ class TestReader {
         test_.personal_only = map_.boolean("personal_only");
         break;
       case TestKind::transfer_notice:
-      case TestKind::transfer_recipient:
-        test_.outside = map_.text("outside");
-        [[fallthrough]];
-      case TestKind::recipient_undeclared:
-        test_.personal_only = map_.boolean("personal_only");
-        break;
+      case TestKind::transfer_recipient: test_.outside = map_.text("outside"); [[fallthrough]];
+      case TestKind::recipient_undeclared: test_.personal_only = map_.boolean("personal_only"); break;
       case TestKind::minimisation:
         test_.types = types("types", true);
         test_.categories = map_.texts("categories");
@@ -100,16 +95,11 @@ class TestReader {
         test_.categories = map_.texts("categories");
         test_.types = types("types", true);
         break;
-      case TestKind::document:
-        test_.reason = map_.text("reason");
-        break;
-      case TestKind::egress_allow_list:
-        test_.allow = map_.texts("allow");
-        break;
+      case TestKind::document: test_.reason = map_.text("reason"); break;
+      case TestKind::egress_allow_list: test_.allow = map_.texts("allow"); break;
       case TestKind::draft:
       case TestKind::declared_not_observed:
-      case TestKind::planted_secret:
-        break;
+      case TestKind::planted_secret: break;
     }
   }
 

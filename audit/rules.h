@@ -14,9 +14,22 @@
 namespace vitrine {
 
 enum class TestKind : uint8_t {
-  verdict, declared_not_observed, recipient_undeclared, transfer, transfer_notice, transfer_recipient,
-  minimisation, transport, type_beside, before_marker, after_marker, draft, gpc, document,
-  egress_allow_list, planted_secret,
+  verdict,
+  declared_not_observed,
+  recipient_undeclared,
+  transfer,
+  transfer_notice,
+  transfer_recipient,
+  minimisation,
+  transport,
+  type_beside,
+  before_marker,
+  after_marker,
+  draft,
+  gpc,
+  document,
+  egress_allow_list,
+  planted_secret,
 };
 std::string_view to_string(TestKind kind);
 
@@ -26,10 +39,10 @@ struct RuleTest {
   std::vector<TypeId> types, except, beside;  // each with its narrower nodes; `types` empty = all (verdict)
   TypeId type = 0;
   bool personal_only = false;
-  std::string outside, adequacy;              // adequacy empty = none
+  std::string outside, adequacy;  // adequacy empty = none
   std::vector<std::string> categories, allow;
   uint64_t max_recipients = 0;
-  uint16_t min_tls = 0;                       // 0x0303; 0 = not tested
+  uint16_t min_tls = 0;  // 0x0303; 0 = not tested
   bool cleartext = false, credentials_in_url = false, third_party_requests = false;
   std::string marker;
   enum class Cookies : uint8_t { none, all, non_essential } cookies = Cookies::none;

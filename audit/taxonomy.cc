@@ -13,9 +13,8 @@ constexpr std::pair<std::string_view, Sensitivity> kSensitivities[] = {{"plain",
                                                                        {"secret", Sensitivity::secret},
                                                                        {"content", Sensitivity::content},
                                                                        {"ip", Sensitivity::ip}};
-constexpr std::pair<std::string_view, Observation> kObservations[] = {{"certain", Observation::certain},
-                                                                      {"probable", Observation::probable},
-                                                                      {"unconfirmed", Observation::unconfirmed}};
+constexpr std::pair<std::string_view, Observation> kObservations[] = {
+    {"certain", Observation::certain}, {"probable", Observation::probable}, {"unconfirmed", Observation::unconfirmed}};
 
 bool is_id(std::string_view id) {
   const auto word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
@@ -73,7 +72,8 @@ Result<Taxonomy> Taxonomy::parse(std::string_view text, const std::string& file)
     node.sensitivity = map.choice<Sensitivity>("sensitivity", kSensitivities);
     node.trackhar = map.optional_texts("trackhar");
     for (const std::string& property : node.trackhar)
-      if (!trackhar.emplace(property, node.line).second) map.refuse("trackhar", "property '" + property + "' appears twice");
+      if (!trackhar.emplace(property, node.line).second)
+        map.refuse("trackhar", "property '" + property + "' appears twice");
     const auto type = static_cast<TypeId>(taxonomy.nodes_.size() + 1);
     for (const YamlNode* binding : map.optional_sequence("value_checks")) {
       YamlMap entry(*binding);

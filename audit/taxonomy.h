@@ -20,14 +20,14 @@ enum class Sensitivity : uint8_t { plain, id, secret, content, ip };
 std::string_view to_string(Sensitivity sensitivity);
 
 struct TaxonomyNode {
-  std::string id;                // "device.os-version"
-  TypeId broader = 0;            // 0 for a root
+  std::string id;      // "device.os-version"
+  TypeId broader = 0;  // 0 for a root
   std::string definition, positive, negative;
   std::optional<std::string> dpv, fideslang;
   bool personal = false;
   Sensitivity sensitivity = Sensitivity::plain;
   std::vector<std::string> trackhar;
-  int line = 0;                  // in the file
+  int line = 0;  // in the file
 };
 
 // The type a value check stands for, and how sure its form makes it.

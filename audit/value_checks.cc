@@ -193,7 +193,8 @@ bool is_timezone_offset(std::string_view s, bool lenient) {
   if (const size_t at = s.find("GMT"); at != std::string_view::npos && (at == 0 || s.size() > 24)) {
     s.remove_prefix(at + 3);
     prefixed = true;
-    if (const size_t space = s.find(' '); space != std::string_view::npos && s.find('(') == space + 1) s = s.substr(0, space);
+    if (const size_t space = s.find(' '); space != std::string_view::npos && s.find('(') == space + 1)
+      s = s.substr(0, space);
   } else if (s.starts_with("UTC")) {
     s.remove_prefix(3);
     prefixed = true;
@@ -257,7 +258,8 @@ bool is_locale_tag(std::string_view s, bool lenient) {
   }
   if (s.size() == 3) return all_digits(s);  // UN M.49: "es-419"
   if (s.size() == 2 && upper(s[0]) && upper(s[1])) return in_packed(kRegions, s[0], s[1]);
-  return lenient && s.size() == 2 && lower(s[0]) && lower(s[1]) && in_packed(kRegions, static_cast<char>(s[0] - 32), static_cast<char>(s[1] - 32));
+  return lenient && s.size() == 2 && lower(s[0]) && lower(s[1]) &&
+         in_packed(kRegions, static_cast<char>(s[0] - 32), static_cast<char>(s[1] - 32));
 }
 
 // One tag, or a list as in Accept-Language ("ko-KR,ko;q=0.9").
@@ -364,7 +366,8 @@ bool is_token(std::string_view s, bool lenient) {
     if (digit(c)) ++digits, kind = 1;
     else if (lower(c)) ++lowers, kind = 2;
     else if (upper(c)) ++uppers, kind = 3;
-    else if (c == '-' || c == '_' || c == '+' || c == '/' || c == '=' || c == '.' || c == '%' || c == '~' || c == ':') ++marks, kind = 4;
+    else if (c == '-' || c == '_' || c == '+' || c == '/' || c == '=' || c == '.' || c == '%' || c == '~' || c == ':')
+      ++marks, kind = 4;
     else return false;
     hexes += hex(c);
     changes += before != -1 && before != kind;
@@ -402,11 +405,13 @@ bool is_url(std::string_view s) {
   const size_t colon = s.substr(0, 8).find("://");
   if (colon == std::string_view::npos || s.size() < colon + 5) return false;
   const std::string_view scheme = s.substr(0, colon);
-  return (scheme == "http" || scheme == "https" || scheme == "ws" || scheme == "wss") && s.find(' ') == std::string_view::npos;
+  return (scheme == "http" || scheme == "https" || scheme == "ws" || scheme == "wss") &&
+         s.find(' ') == std::string_view::npos;
 }
 
 bool is_iso_datetime(std::string_view s) {
-  if (s.size() < 16 || s.size() > 35 || s[4] != '-' || s[7] != '-' || (s[10] != 'T' && s[10] != ' ' && s[10] != 't')) return false;
+  if (s.size() < 16 || s.size() > 35 || s[4] != '-' || s[7] != '-' || (s[10] != 'T' && s[10] != ' ' && s[10] != 't'))
+    return false;
   char text[40];
   size_t n = s.copy(text, s.size());
   text[10] = 'T';
@@ -424,9 +429,10 @@ bool is_epoch_ms(std::string_view s) {
 }
 
 bool is_image(std::string_view s) {
-  return s.starts_with("\xff\xd8\xff") || s.starts_with("\x89PNG\r\n\x1a\n") || s.starts_with("GIF87a") || s.starts_with("GIF89a") ||
-         (s.size() > 12 && s.starts_with("RIFF") && s.substr(8, 4) == "WEBP") ||
-         (s.size() > 12 && s.substr(4, 4) == "ftyp" && (s.substr(8, 4) == "heic" || s.substr(8, 4) == "mif1" || s.substr(8, 4) == "avif"));
+  return s.starts_with("\xff\xd8\xff") || s.starts_with("\x89PNG\r\n\x1a\n") || s.starts_with("GIF87a") ||
+         s.starts_with("GIF89a") || (s.size() > 12 && s.starts_with("RIFF") && s.substr(8, 4) == "WEBP") ||
+         (s.size() > 12 && s.substr(4, 4) == "ftyp" &&
+          (s.substr(8, 4) == "heic" || s.substr(8, 4) == "mif1" || s.substr(8, 4) == "avif"));
 }
 
 bool is_audio(std::string_view s) {
@@ -491,7 +497,8 @@ CheckSet detect(std::string_view s, ValueType type) {
   }
   if (s.size() < 3 || (type != ValueType::string && type != ValueType::binary)) return found;
   const uint8_t first = static_cast<uint8_t>(s[0]);
-  if (type == ValueType::binary || first >= 0x80 || first < 0x20 || first == 'R' || first == 'O' || first == 'G' || first == 'I' || first == 'f') {
+  if (type == ValueType::binary || first >= 0x80 || first < 0x20 || first == 'R' || first == 'O' || first == 'G' ||
+      first == 'I' || first == 'f') {
     if (is_image(s)) found.add(ValueCheck::image_magic);
     if (is_audio(s)) found.add(ValueCheck::audio_magic);
     if (type == ValueType::binary || !found.empty()) return found;
@@ -535,10 +542,12 @@ CheckSet detect(std::string_view s, ValueType type) {
   if (colons >= 2 && n <= 45 && (hex(s[0]) || first == ':') && is_ipv6(s, true)) found.add(ValueCheck::ipv6);
   if (ats == 1 && is_email(s)) found.add(ValueCheck::email);
   if (first == '+' && n <= 24 && is_phone(s, false)) found.add(ValueCheck::phone_e164);
-  if ((first == '+' || first == '-' || first == 'U' || first == 'G' || spaces >= 4) && n <= 80 && is_timezone_offset(s, false))
+  if ((first == '+' || first == '-' || first == 'U' || first == 'G' || spaces >= 4) && n <= 80 &&
+      is_timezone_offset(s, false))
     found.add(ValueCheck::timezone_offset);
   if (slashes >= 1 && upper(s[0]) && n <= 32 && is_timezone(s)) found.add(ValueCheck::timezone_iana);
-  if (lower(s[0]) && n >= 5 && n <= 200 && (s[2] == '-' || s[2] == '_') && is_locale(s, false)) found.add(ValueCheck::locale);
+  if (lower(s[0]) && n >= 5 && n <= 200 && (s[2] == '-' || s[2] == '_') && is_locale(s, false))
+    found.add(ValueCheck::locale);
   if (slashes >= 1 && alpha(s[0])) {
     if (is_url(s)) {
       found.add(ValueCheck::url);
@@ -549,7 +558,8 @@ CheckSet detect(std::string_view s, ValueType type) {
   if (dots >= 1 || n > 64) {
     if (is_jwt(s)) found.add(ValueCheck::jwt);
   }
-  if (found.empty() && n >= 20 && n <= 4096 && spaces == 0 && is_token(s, false)) found.add(ValueCheck::high_entropy_token);
+  if (found.empty() && n >= 20 && n <= 4096 && spaces == 0 && is_token(s, false))
+    found.add(ValueCheck::high_entropy_token);
   return found;
 }
 

@@ -13,17 +13,17 @@
 namespace vitrine {
 
 enum class ValueCheck : uint8_t {
-  uuid,                // RFC 9562 text form, with or without braces; not nil
-  ipv4_public,         // dotted quad that is not private, loopback, multicast or 0/8
-  ipv4_private,        // RFC 1918, link-local, RFC 6598
-  ipv6,                // RFC 4291 text form; as a lead only global addresses
-  mac,                 // six octets with ':' or '-' (IEEE 802)
-  imei,                // 15 digits, allocated reporting body, Luhn (3GPP TS 23.003)
-  user_agent,          // RFC 9110, 10.1.5: products with versions and comments
-  timezone_iana,       // a name of the IANA database
-  timezone_offset,     // "+09:00", "UTC+9", "GMT+0900 (...)"; numbers only when a rule asks
-  screen_size,         // "1920x1080"
-  locale,              // BCP 47 language-region; language alone only when a rule asks
+  uuid,             // RFC 9562 text form, with or without braces; not nil
+  ipv4_public,      // dotted quad that is not private, loopback, multicast or 0/8
+  ipv4_private,     // RFC 1918, link-local, RFC 6598
+  ipv6,             // RFC 4291 text form; as a lead only global addresses
+  mac,              // six octets with ':' or '-' (IEEE 802)
+  imei,             // 15 digits, allocated reporting body, Luhn (3GPP TS 23.003)
+  user_agent,       // RFC 9110, 10.1.5: products with versions and comments
+  timezone_iana,    // a name of the IANA database
+  timezone_offset,  // "+09:00", "UTC+9", "GMT+0900 (...)"; numbers only when a rule asks
+  screen_size,      // "1920x1080"
+  locale,           // BCP 47 language-region; language alone only when a rule asks
   email,
   phone_e164,          // '+', a calling code in use, 8 to 15 digits
   jwt,                 // RFC 7519 compact form

@@ -102,9 +102,8 @@ Judgement judge(TypeId type, const RecipientView& recipient, const std::vector<A
   }
   for (auto [mine, others] : {std::pair{&positives, &denials}, std::pair{&denials, &positives}}) {
     for (Covering& each : *mine) {
-      each.excepted = std::any_of(others->begin(), others->end(), [&](const Covering& other) {
-        return narrower(other, each, taxonomy, directory);
-      });
+      each.excepted = std::any_of(others->begin(), others->end(),
+                                  [&](const Covering& other) { return narrower(other, each, taxonomy, directory); });
     }
   }
 

@@ -70,7 +70,8 @@ class YamlBuilder : public YAML::EventHandler {
   }
 
   void open(YamlNode::Kind kind, const YAML::Mark& mark) {
-    if (stack_.size() >= limits_.depth) throw Refused{mark.line + 1, "nested deeper than the bound of " + std::to_string(limits_.depth)};
+    if (stack_.size() >= limits_.depth)
+      throw Refused{mark.line + 1, "nested deeper than the bound of " + std::to_string(limits_.depth)};
     YamlNode* node = add(kind, mark, {}, true);
     stack_.push_back({node, false});
   }

@@ -38,13 +38,13 @@ class YamlNode {
   bool is_scalar() const { return kind_ == Kind::scalar; }
   bool is_sequence() const { return kind_ == Kind::sequence; }
   bool is_map() const { return kind_ == Kind::map; }
-  int line() const { return line_; }                          // 1-based
-  const std::string& scalar() const { return scalar_; }       // text of a scalar, quotes removed
-  bool plain() const { return plain_; }                       // scalar without quotes
+  int line() const { return line_; }                                    // 1-based
+  const std::string& scalar() const { return scalar_; }                 // text of a scalar, quotes removed
+  bool plain() const { return plain_; }                                 // scalar without quotes
   const std::vector<const YamlNode*>& items() const { return items_; }  // of a sequence; values of a map
   const std::vector<std::string>& keys() const { return keys_; }        // of a map, in file order
-  const YamlNode* find(std::string_view key) const;           // of a map, or nullptr
-  std::string where() const;                                  // "FILE:12, key statements[3].quote"
+  const YamlNode* find(std::string_view key) const;                     // of a map, or nullptr
+  std::string where() const;                                            // "FILE:12, key statements[3].quote"
   Error error(std::string message) const { return Error{ErrorCode::malformed, std::move(message), where()}; }
 
   // Conversions of a scalar, with an error that says what was expected.
@@ -87,13 +87,13 @@ class YamlMap {
  public:
   explicit YamlMap(const YamlNode& node);
 
-  bool has(std::string_view key) const;  // present, null included; counts as asked for only when read
+  bool has(std::string_view key) const;                 // present, null included; counts as asked for only when read
   const YamlNode* node(std::string_view key);           // required, any kind but null
   const YamlNode* optional_node(std::string_view key);  // nullptr when absent or null
 
-  std::string text(std::string_view key);                         // required
-  std::optional<std::string> text_or_null(std::string_view key);  // required; null allowed
-  std::optional<std::string> optional_text(std::string_view key); // may be absent; null refused
+  std::string text(std::string_view key);                          // required
+  std::optional<std::string> text_or_null(std::string_view key);   // required; null allowed
+  std::optional<std::string> optional_text(std::string_view key);  // may be absent; null refused
   bool boolean(std::string_view key);
   bool boolean_or(std::string_view key, bool absent);
   int64_t integer(std::string_view key);

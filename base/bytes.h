@@ -12,12 +12,8 @@ namespace vitrine {
 
 using Bytes = std::span<const uint8_t>;  // borrowed; never owns
 
-inline Bytes as_bytes(std::string_view text) {
-  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
-}
-inline std::string_view as_text(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+inline Bytes as_bytes(std::string_view text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
+inline std::string_view as_text(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 // [offset, offset + length) of `bytes`, or nothing when any part lies outside;
 // safe for every 64-bit offset and length.

@@ -121,7 +121,9 @@ void MappedFile::drop_pages(uint64_t begin, uint64_t end) {
 
 SpillBuffer::SpillBuffer(size_t memory_bound) : memory_bound_(memory_bound) {}
 SpillBuffer::~SpillBuffer() { clear(); }
-SpillBuffer::SpillBuffer(SpillBuffer&& other) noexcept : memory_bound_(other.memory_bound_) { *this = std::move(other); }
+SpillBuffer::SpillBuffer(SpillBuffer&& other) noexcept : memory_bound_(other.memory_bound_) {
+  *this = std::move(other);
+}
 
 SpillBuffer& SpillBuffer::operator=(SpillBuffer&& other) noexcept {
   std::swap(memory_, other.memory_);

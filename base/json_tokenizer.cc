@@ -303,7 +303,9 @@ std::string_view json_unescape(std::string_view raw, std::string& scratch) {
     const char c = raw[i + 1];
     char plain = 0;
     switch (c) {
-      case '"': case '\\': case '/': plain = c; break;
+      case '"':
+      case '\\':
+      case '/': plain = c; break;
       case 'b': plain = '\b'; break;
       case 'f': plain = '\f'; break;
       case 'n': plain = '\n'; break;

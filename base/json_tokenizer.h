@@ -21,8 +21,16 @@ namespace vitrine {
 
 struct JsonToken {
   enum class Kind : uint8_t {
-    begin_object, end_object, begin_array, end_array,
-    key, string, number, literal_true, literal_false, literal_null,
+    begin_object,
+    end_object,
+    begin_array,
+    end_array,
+    key,
+    string,
+    number,
+    literal_true,
+    literal_false,
+    literal_null,
     // Terminal: next() returned false.
     end,        // one whole value was read; offset = first byte after it and the white space behind it
     cut,        // the input ended inside the document; all tokens before are valid
@@ -30,11 +38,11 @@ struct JsonToken {
     too_deep,   // nesting beyond the bound; offset = the bracket
   };
   Kind kind = Kind::end;
-  bool escaped = false;   // key, string: `raw` holds backslash escapes
-  bool cut = false;       // string, number: the input ended inside it; `raw` is what came
-  uint64_t offset = 0;    // of the token in the input, quotes included
-  uint64_t length = 0;    // quotes included; containers: 1 (the bracket)
-  std::string_view raw;   // key, string: between the quotes; number, literal: its lexeme
+  bool escaped = false;  // key, string: `raw` holds backslash escapes
+  bool cut = false;      // string, number: the input ended inside it; `raw` is what came
+  uint64_t offset = 0;   // of the token in the input, quotes included
+  uint64_t length = 0;   // quotes included; containers: 1 (the bracket)
+  std::string_view raw;  // key, string: between the quotes; number, literal: its lexeme
 
   bool is_terminal() const { return kind >= Kind::end; }
   bool is_scalar() const { return kind >= Kind::string && kind <= Kind::literal_null; }
@@ -57,8 +65,8 @@ class JsonTokenizer {
   // which `last` then holds; otherwise `last` is the last token of what was skipped.
   bool skip(JsonToken& last);
 
-  uint32_t depth() const { return depth_; }        // open containers
-  uint64_t offset() const { return position_; }    // first byte not yet read
+  uint32_t depth() const { return depth_; }      // open containers
+  uint64_t offset() const { return position_; }  // first byte not yet read
 
  private:
   enum class Expect : uint8_t { value, value_or_end, key, key_or_end, comma_or_end, done, terminal };

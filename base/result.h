@@ -10,12 +10,12 @@ namespace vitrine {
 
 // The classes of failure a caller can act on; cli/ maps them to exit codes.
 enum class ErrorCode {
-  usage,         // the request itself is wrong: flags, option values (exit 2)
-  unreadable,    // file missing, no permission, not a format we read (exit 3)
-  malformed,     // the input breaks its own format (exit 3 when nothing could be read)
-  unsupported,   // well formed, but a feature or value we refuse by name
-  limit,         // a stated bound was reached
-  internal,      // a defect of this program (exit 4)
+  usage,        // the request itself is wrong: flags, option values (exit 2)
+  unreadable,   // file missing, no permission, not a format we read (exit 3)
+  malformed,    // the input breaks its own format (exit 3 when nothing could be read)
+  unsupported,  // well formed, but a feature or value we refuse by name
+  limit,        // a stated bound was reached
+  internal,     // a defect of this program (exit 4)
 };
 
 struct Error {

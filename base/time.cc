@@ -69,10 +69,12 @@ std::optional<Timestamp> parse_rfc3339(std::string_view text) {
   int64_t fraction = 0;
   if (at < text.size() && text[at] == '.') {
     int64_t unit = kSecond / 10;
-    for (++at; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, unit /= 10) fraction += (text[at] - '0') * unit;
+    for (++at; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, unit /= 10)
+      fraction += (text[at] - '0') * unit;
   }
   if (at >= text.size()) return std::nullopt;
-  if (text[at] == 'Z' || text[at] == 'z') return at + 1 == text.size() ? std::optional(Timestamp{seconds * kSecond + fraction}) : std::nullopt;
+  if (text[at] == 'Z' || text[at] == 'z')
+    return at + 1 == text.size() ? std::optional(Timestamp{seconds * kSecond + fraction}) : std::nullopt;
   if (text[at] != '+' && text[at] != '-') return std::nullopt;
   const auto oh = digits(text, at + 1, 2), om = digits(text, at + 4, 2);
   if (!oh || !om || text[at + 3] != ':' || at + 6 != text.size()) return std::nullopt;

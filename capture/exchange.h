@@ -24,31 +24,31 @@ std::string_view to_string(Transport transport);
 // What a TLS (or QUIC) hello shows without any key.
 struct TlsInfo {
   bool client_hello_seen = false, server_hello_seen = false;
-  std::string sni;                      // RFC 6066; may be empty
+  std::string sni;  // RFC 6066; may be empty
   std::vector<std::string> alpn_offered;
-  std::string alpn;                     // selected
-  uint16_t version = 0;                 // 0x0303, 0x0304 …; selected
-  uint16_t cipher = 0;                  // IANA suite; selected
-  std::string cipher_name;              // IANA name or "0x1301"
-  bool ech_offered = false;             // extension 0xfe0d present; may be GREASE
+  std::string alpn;                            // selected
+  uint16_t version = 0;                        // 0x0303, 0x0304 …; selected
+  uint16_t cipher = 0;                         // IANA suite; selected
+  std::string cipher_name;                     // IANA name or "0x1301"
+  bool ech_offered = false;                    // extension 0xfe0d present; may be GREASE
   std::vector<std::string> certificate_names;  // subject CN and SANs of the leaf, when it was readable
-  std::string ja3, ja3_text, ja4;       // of the ClientHello
+  std::string ja3, ja3_text, ja4;              // of the ClientHello
   bool early_data = false, resumed = false, retry = false;
-  bool decrypted = false;               // at least one application record opened
-  StreamSpan client_hello;              // handshake message in the client's raw TCP stream
+  bool decrypted = false;   // at least one application record opened
+  StreamSpan client_hello;  // handshake message in the client's raw TCP stream
 };
 
 struct ConnectionInfo {
   ConnectionId id = 0;
   Transport transport = Transport::tcp;
   Endpoint client, server;
-  Timestamp opened;                     // first packet
+  Timestamp opened;  // first packet
   uint64_t first_packet = 0;
-  bool mid_stream = false;              // joined without a SYN
-  std::string process;                  // when the recorder tied it to one, else empty
+  bool mid_stream = false;  // joined without a SYN
+  std::string process;      // when the recorder tied it to one, else empty
   bool tls = false;
   TlsInfo tls_info;
-  std::string protocol;                 // "http/1.1", "h2", "dns", "quic", "ntp", "unknown" …
+  std::string protocol;  // "http/1.1", "h2", "dns", "quic", "ntp", "unknown" …
   // Bytes of the transport streams, per direction, not belonging to one
   // exchange (handshake, framing, undecrypted). Final when closed is emitted.
   ByteCounts overhead[2];
@@ -68,30 +68,30 @@ struct HeaderField {
 };
 
 struct Message {
-  bool seen = false;               // its head was seen
-  bool complete = false;           // its end was seen and nothing was cut
-  std::string content_type;        // value of the header, lower-cased, parameters kept
+  bool seen = false;                         // its head was seen
+  bool complete = false;                     // its end was seen and nothing was cut
+  std::string content_type;                  // value of the header, lower-cased, parameters kept
   std::vector<std::string> content_codings;  // in the order applied: {"gzip"}
-  uint64_t wire_bytes = 0;         // body after transfer framing, before content decoding
-  uint64_t content_bytes = 0;      // body after content decoding
-  std::string sha256;              // hex of the content (decoded body) seen; empty until closed
-  ByteCounts bytes;                // stream bytes of this message by cause
+  uint64_t wire_bytes = 0;                   // body after transfer framing, before content decoding
+  uint64_t content_bytes = 0;                // body after content decoding
+  std::string sha256;                        // hex of the content (decoded body) seen; empty until closed
+  ByteCounts bytes;                          // stream bytes of this message by cause
 };
 
 struct Exchange {
   ExchangeId id;
   const ConnectionInfo* connection = nullptr;
   Protocol protocol = Protocol::unknown;
-  uint64_t stream = 0;             // HTTP/2 stream id, else 0
+  uint64_t stream = 0;                          // HTTP/2 stream id, else 0
   std::string method, scheme, authority, path;  // path with its query, as sent
-  std::string host;                // authority without port, lower case; else SNI, else server IP
-  int status = 0;                  // 0 = no response seen
-  std::string referer, origin;     // request headers, for attribution
-  std::string initiator;           // HAR _initiator URL
+  std::string host;                             // authority without port, lower case; else SNI, else server IP
+  int status = 0;                               // 0 = no response seen
+  std::string referer, origin;                  // request headers, for attribution
+  std::string initiator;                        // HAR _initiator URL
   std::string process;
   Timestamp opened, closed;
   uint64_t first_packet = 0, last_packet = 0;
-  Message messages[2];             // indexed by Direction
+  Message messages[2];  // indexed by Direction
 
   Message& message(Direction d) { return messages[static_cast<size_t>(d)]; }
   const Message& message(Direction d) const { return messages[static_cast<size_t>(d)]; }
@@ -115,13 +115,13 @@ struct Part {
   Timestamp time;
   uint64_t first_packet = 0, last_packet = 0;
   std::span<const HeaderField> headers;
-  Bytes content;                        // after content decoding
-  bool text = false;                    // message: WebSocket text frame / SSE event
-  bool complete = true;                 // false: cut, see `cause`
-  Cause cause = Cause::decoded;         // why content is cut or could not be decoded
-  uint64_t wire_bytes = 0;              // stream bytes this part's content came from
-  std::span<const StreamSpan> pieces;   // the part's bytes in the plaintext stream, in order
-  std::span<const Decoder> decoders;    // steps from pieces to content
+  Bytes content;                       // after content decoding
+  bool text = false;                   // message: WebSocket text frame / SSE event
+  bool complete = true;                // false: cut, see `cause`
+  Cause cause = Cause::decoded;        // why content is cut or could not be decoded
+  uint64_t wire_bytes = 0;             // stream bytes this part's content came from
+  std::span<const StreamSpan> pieces;  // the part's bytes in the plaintext stream, in order
+  std::span<const Decoder> decoders;   // steps from pieces to content
   // SSE: span of the event inside the decoded body. Zero otherwise.
   StreamSpan within;
 };
@@ -131,13 +131,13 @@ std::string_view to_string(CloseReason reason);
 
 // A question in a DNS message: which name the client looked up.
 struct DnsName {
-  std::string_view name;   // presentation form without the last dot
-  std::string_view type;   // "A", "AAAA", "HTTPS" …
+  std::string_view name;  // presentation form without the last dot
+  std::string_view type;  // "A", "AAAA", "HTTPS" …
   Direction direction = Direction::client_to_server;
   Timestamp time;
   uint64_t packet = 0;
-  uint64_t bytes = 0;      // of the whole message
-  StreamSpan span;         // of the encoded name in the message
+  uint64_t bytes = 0;  // of the whole message
+  StreamSpan span;     // of the encoded name in the message
 };
 
 class ExchangeSink : public IssueSink {

@@ -37,17 +37,17 @@ struct Field {
   Direction direction = Direction::client_to_server;
   const Exchange* exchange = nullptr;
   Location location = Location::header;
-  std::string_view path;        // concrete: "body|json/events/3/t"
-  std::string_view name;        // last name in the path: header, cookie, key ("t"); array elements: the array's key
-  std::string_view value;       // decoded text, or raw bytes when value_type == binary
+  std::string_view path;   // concrete: "body|json/events/3/t"
+  std::string_view name;   // last name in the path: header, cookie, key ("t"); array elements: the array's key
+  std::string_view value;  // decoded text, or raw bytes when value_type == binary
   ValueType value_type = ValueType::string;
   PatternId pattern = 0;
   OriginId origin = 0;
-  bool opaque = false;          // a leaf that nothing opened; entropy is set
-  float entropy = 0;            // Shannon, bits per byte; only when opaque
-  uint64_t wire_bytes = 0;      // stream bytes this value stands for (opaque accounting)
-  uint64_t packet = 0;          // last packet that carried it
-  bool cut = false;             // value is a prefix of what was sent
+  bool opaque = false;      // a leaf that nothing opened; entropy is set
+  float entropy = 0;        // Shannon, bits per byte; only when opaque
+  uint64_t wire_bytes = 0;  // stream bytes this value stands for (opaque accounting)
+  uint64_t packet = 0;      // last packet that carried it
+  bool cut = false;         // value is a prefix of what was sent
 
   // Set by classification (audit/); capture leaves them empty.
   TypeId type = 0;

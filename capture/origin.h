@@ -15,36 +15,48 @@ namespace vitrine {
 // permessage_deflate) are replayed by running their connection again; all
 // others are pure functions of (input, span).
 enum class Decoder : uint8_t {
-  stream,              // root: spans of a plaintext stream
-  http1_head,          // span of a header value in the head
-  hpack,               // span of a header's representation in its block
-  request_target,      // the path and query of a request
-  gzip, zlib, deflate, br, zstd,   // content codings and compressed values ("deflate" = raw RFC 1951)
-  websocket,           // unmasked payload of a message's frames
+  stream,          // root: spans of a plaintext stream
+  http1_head,      // span of a header value in the head
+  hpack,           // span of a header's representation in its block
+  request_target,  // the path and query of a request
+  gzip,
+  zlib,
+  deflate,
+  br,
+  zstd,       // content codings and compressed values ("deflate" = raw RFC 1951)
+  websocket,  // unmasked payload of a message's frames
   permessage_deflate,
-  sse,                 // data of one event
-  percent,             // percent- and plus-decoding
-  form,                // application/x-www-form-urlencoded value
-  query, cookie, set_cookie,
-  multipart,           // one part's body
-  json,                // a value in a JSON text
-  text,                // the whole as text
-  base64, base64url, hex, jwt,
-  har, exchange_log,   // root: span of a line or file
-  tls_hello,           // root: span of the raw stream
-  dns, connection,
-  grpc_web, connect_envelope,
+  sse,      // data of one event
+  percent,  // percent- and plus-decoding
+  form,     // application/x-www-form-urlencoded value
+  query,
+  cookie,
+  set_cookie,
+  multipart,  // one part's body
+  json,       // a value in a JSON text
+  text,       // the whole as text
+  base64,
+  base64url,
+  hex,
+  jwt,
+  har,
+  exchange_log,  // root: span of a line or file
+  tls_hello,     // root: span of the raw stream
+  dns,
+  connection,
+  grpc_web,
+  connect_envelope,
 };
 std::string_view to_string(Decoder decoder);  // as printed in paths and chains: "json", "base64", "http1-head"
 
 using OriginId = uint32_t;  // index of a node in its exchange's table
 
 struct OriginNode {
-  OriginId parent = 0;     // < own index; node 0 is the first root
+  OriginId parent = 0;  // < own index; node 0 is the first root
   Decoder decoder = Decoder::stream;
   Direction direction = Direction::client_to_server;
-  bool root = false;       // span addresses stream pieces of the part that made it
-  uint64_t offset = 0;     // span in the parent's output (roots: in the part's pieces)
+  bool root = false;    // span addresses stream pieces of the part that made it
+  uint64_t offset = 0;  // span in the parent's output (roots: in the part's pieces)
   uint64_t length = 0;
 };
 

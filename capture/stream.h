@@ -21,9 +21,9 @@ struct StreamChunk {
   uint64_t offset = 0;          // of the first byte (or of the gap) in this stream; gaps count
   Bytes bytes;                  // borrowed for the call
   uint64_t gap_length = 0;
-  bool gap_accounted = false;   // an earlier stage (TLS) has put the gap's bytes into the ledger already
+  bool gap_accounted = false;  // an earlier stage (TLS) has put the gap's bytes into the ledger already
   Timestamp time;
-  uint64_t packet = 0;          // packet that made this chunk available
+  uint64_t packet = 0;  // packet that made this chunk available
 };
 
 // Consumes both directions of one connection in the order they became

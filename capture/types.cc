@@ -46,13 +46,14 @@ IpAddress IpAddress::parse(std::string_view text) {
 bool IpAddress::is_private() const {
   const auto& b = bytes;
   if (family == 4) {
-    return b[0] == 10 || b[0] == 127 || b[0] == 0 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
-           (b[0] == 169 && b[1] == 254) || (b[0] == 100 && (b[1] & 0xc0) == 64) ||
+    return b[0] == 10 || b[0] == 127 || b[0] == 0 || (b[0] == 172 && (b[1] & 0xf0) == 16) ||
+           (b[0] == 192 && b[1] == 168) || (b[0] == 169 && b[1] == 254) || (b[0] == 100 && (b[1] & 0xc0) == 64) ||
            (b[0] == 224 && b[1] == 0 && b[2] == 0) || (b[0] == 255 && b[1] == 255 && b[2] == 255 && b[3] == 255);
   }
   if (family == 6) {
     const bool zeros = std::all_of(b.begin(), b.begin() + 15, [](uint8_t x) { return x == 0; });
-    return (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80) || (b[0] == 0xff && (b[1] & 0x0f) <= 2) || (zeros && b[15] <= 1);
+    return (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80) || (b[0] == 0xff && (b[1] & 0x0f) <= 2) ||
+           (zeros && b[15] <= 1);
   }
   return false;
 }

@@ -30,7 +30,7 @@ struct IpAddress {
   // Not routed beyond the site: RFC 1918, 4193, 6598, loopback, link-local
   // (multicast of that scope too), limited broadcast, unspecified.
   bool is_private() const;
-  std::string to_string() const;                  // RFC 5952
+  std::string to_string() const;  // RFC 5952
 };
 
 struct Endpoint {
@@ -81,9 +81,9 @@ struct ByteCounts {
 // Something that was skipped: counted, located, named.
 struct Issue {
   Cause cause = Cause::malformed;
-  std::string what;        // "tls: record length 20000 exceeds 16640"
-  uint64_t packet = 0;     // first place it was seen; 0 = whole file
-  uint64_t connection = 0; // 0 = none
+  std::string what;         // "tls: record length 20000 exceeds 16640"
+  uint64_t packet = 0;      // first place it was seen; 0 = whole file
+  uint64_t connection = 0;  // 0 = none
 };
 
 // Receives issues. Implementations count equal (cause, what) pairs and keep the

@@ -79,7 +79,7 @@ std::string_view to_string(Decoder decoder) {
 }
 
 std::string_view to_string(Location location) {
-  static constexpr std::string_view kNames[] = {"connection", "tls", "header", "cookie", "query",
+  static constexpr std::string_view kNames[] = {"connection", "tls",  "header", "cookie", "query",
                                                 "path",       "body", "frame",  "dns"};
   return kNames[static_cast<size_t>(location)];
 }

@@ -73,7 +73,8 @@ Result<std::unique_ptr<LoadedPolicies>> load_policies_for(const PolicyFlags& fla
   folders.insert(folders.end(), flags.folders.begin(), flags.folders.end());
   for (const std::string& folder : folders) {
     if (!fs::is_directory(folder)) return fail(ErrorCode::usage, "no such policy folder", folder);
-    if (const Status loaded = load_folder(folder, *inputs.taxonomy, inputs); !loaded) return tl::unexpected(loaded.error());
+    if (const Status loaded = load_folder(folder, *inputs.taxonomy, inputs); !loaded)
+      return tl::unexpected(loaded.error());
   }
   if (const Status checked = inputs.recipients.check(); !checked) return tl::unexpected(checked.error());
   if (!flags.rule_files.empty()) {
@@ -90,7 +91,8 @@ Result<std::unique_ptr<LoadedPolicies>> load_policies_for(const PolicyFlags& fla
   for (const ClientFile& file : out->knowledge->rules.files()) {
     if (!file.generic) inputs.clients.push_back({file.client, file.service.value_or(""), file.platform, file.hosts});
   }
-  for (const auto& [path, database] : {std::pair(flags.mmdb, &out->ip_countries), std::pair(flags.asn_mmdb, &out->network_owners)}) {
+  for (const auto& [path, database] :
+       {std::pair(flags.mmdb, &out->ip_countries), std::pair(flags.asn_mmdb, &out->network_owners)}) {
     if (path.empty()) continue;
     Result<CountryDatabase> opened = CountryDatabase::open(path);
     if (!opened) return tl::unexpected(opened.error());

@@ -12,10 +12,10 @@
 namespace vitrine::cli {
 
 struct PolicyFlags {
-  std::string data;                    // folder with policies/
-  std::vector<std::string> folders;    // further policy folders: vendors/, laws/, org/, recipients/, clients/
+  std::string data;                  // folder with policies/
+  std::vector<std::string> folders;  // further policy folders: vendors/, laws/, org/, recipients/, clients/
   std::string mmdb, asn_mmdb;
-  std::vector<std::string> rule_files; // ids to evaluate; empty = all
+  std::vector<std::string> rule_files;  // ids to evaluate; empty = all
 };
 
 // Owns what AuditInputs points to.

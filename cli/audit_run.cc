@@ -38,7 +38,8 @@ class AuditConsumer : public ShardConsumer, private FieldSink {
   // What the keystroke detector had no room for was not looked at: an all-clear
   // must know.
   void report_missed() {
-    if (line_.missed() > 0) issues_.issue({Cause::truncated, "audit: a part with more values than are searched for keystroke timing", 0, 0});
+    if (line_.missed() > 0)
+      issues_.issue({Cause::truncated, "audit: a part with more values than are searched for keystroke timing", 0, 0});
   }
 
  private:
@@ -102,7 +103,8 @@ Status choose_texts(const std::vector<std::string>& names, AuditInputs& inputs) 
     for (const Policy& policy : inputs.policies) {
       if (policy.file == name || policy.file == name + ".yaml") matches.push_back(policy.file);
     }
-    if (matches.empty()) return fail(ErrorCode::usage, "no policy file of this name; `vitrine policy list` shows them", name);
+    if (matches.empty())
+      return fail(ErrorCode::usage, "no policy file of this name; `vitrine policy list` shows them", name);
     inputs.chosen_policies.insert(inputs.chosen_policies.end(), matches.begin(), matches.end());
   }
   return {};
@@ -121,7 +123,8 @@ AuditResult AuditRun::evaluate() {
   return vitrine::evaluate(policies_.inputs, std::move(collector_), std::move(counted));
 }
 
-Status AuditRun::collect(const std::string& path, const InputOptions& options, IssueLog& issues, const Input::Progress& progress) {
+Status AuditRun::collect(const std::string& path, const InputOptions& options, IssueLog& issues,
+                         const Input::Progress& progress) {
   Result<Input> input = Input::open(path, options, issues);
   if (!input) return tl::unexpected(input.error());
   // The case key comes from the first recording, before any value is hashed.
@@ -131,7 +134,8 @@ Status AuditRun::collect(const std::string& path, const InputOptions& options, I
   // their collectors over through this adapter's destructor.
   std::vector<FlowCollector> collected;
   struct Handover : AuditConsumer {
-    Handover(const LoadedPolicies& loaded, IssueLog& log, std::vector<FlowCollector>& to) : AuditConsumer(loaded, log), to_(to) {}
+    Handover(const LoadedPolicies& loaded, IssueLog& log, std::vector<FlowCollector>& to)
+        : AuditConsumer(loaded, log), to_(to) {}
     ~Handover() override {
       report_missed();
       to_.push_back(std::move(collector()));
@@ -140,9 +144,10 @@ Status AuditRun::collect(const std::string& path, const InputOptions& options, I
   };
   FlowCollector late(policies_.inputs);
   std::vector<Raise> raises;
-  DraftStage drafts(*policies_.inputs.taxonomy, [&](const DraftObservation& draft, std::span<const OwnedDraftSample* const> steps) {
-    book_draft(late, raises, draft, steps);
-  });
+  DraftStage drafts(*policies_.inputs.taxonomy,
+                    [&](const DraftObservation& draft, std::span<const OwnedDraftSample* const> steps) {
+                      book_draft(late, raises, draft, steps);
+                    });
   const Status status = input->run(
       issues,
       [&](unsigned) {
@@ -168,7 +173,8 @@ Status AuditRun::collect(const std::string& path, const InputOptions& options, I
   }
   for (FlowCollector& part : collected) collector_.merge(std::move(part));
   collector_.merge(std::move(late));
-  for (const Raise& raise : raises) collector_.raise(*raise.exchange, raise.type, raise.from, raise.to, raise.decided_by);
+  for (const Raise& raise : raises)
+    collector_.raise(*raise.exchange, raise.type, raise.from, raise.to, raise.decided_by);
   for (const NameRecord& record : input->summary().names) collector_.resolved(record.ip, record.name);
 
   const InputSummary& summary = input->summary();

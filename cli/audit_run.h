@@ -34,7 +34,8 @@ class AuditRun {
   AuditResult evaluate();
 
  private:
-  Status collect(const std::string& path, const InputOptions& options, IssueLog& issues, const Input::Progress& progress);
+  Status collect(const std::string& path, const InputOptions& options, IssueLog& issues,
+                 const Input::Progress& progress);
 
   LoadedPolicies& policies_;
   FlowCollector collector_;

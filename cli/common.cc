@@ -36,13 +36,17 @@ int report_error(const Error& error) {
 }
 
 void InputFlags::add_to(CLI::App& command, bool many) {
-  auto* option = command.add_option("input", paths, many ? "recordings: pcap, pcapng, HAR, exchange log; .gz of either"
-                                                         : "recording: pcap, pcapng, HAR, exchange log; .gz of either")
+  auto* option = command
+                     .add_option("input", paths,
+                                 many ? "recordings: pcap, pcapng, HAR, exchange log; .gz of either"
+                                      : "recording: pcap, pcapng, HAR, exchange log; .gz of either")
                      ->required();
   if (!many) option->expected(1);
-  command.add_option("--keylog", key_logs, "TLS key log (SSLKEYLOGFILE) besides the secrets in the recording; repeatable")
+  command
+      .add_option("--keylog", key_logs, "TLS key log (SSLKEYLOGFILE) besides the secrets in the recording; repeatable")
       ->type_name("FILE");
-  command.add_option("--threads", threads, "shards to read with; output is the same at any number (default: all cores)");
+  command.add_option("--threads", threads,
+                     "shards to read with; output is the same at any number (default: all cores)");
   command.add_flag("--ignore-embedded-secrets", ignore_embedded_secrets,
                    "do not use TLS secrets stored in the recording: see what an observer without keys sees");
   command.add_flag("-q,--quiet", quiet, "no progress, no warnings");
@@ -89,14 +93,16 @@ void print_issues(const IssueLog& issues, const std::string& path, bool quiet) {
                  std::string(to_string(row.first.cause)).c_str(),
                  row.count > 1 ? (", " + std::to_string(row.count) + " times").c_str() : "");
   }
-  if (rows.size() > kRows) std::fprintf(stderr, "vitrine: warning: %s: %zu further kinds\n", path.c_str(), rows.size() - kRows);
+  if (rows.size() > kRows)
+    std::fprintf(stderr, "vitrine: warning: %s: %zu further kinds\n", path.c_str(), rows.size() - kRows);
 }
 
 Result<std::string> data_folder(const std::string& from_flag) {
   namespace fs = std::filesystem;
   std::vector<std::string> candidates;
   if (!from_flag.empty()) candidates.push_back(from_flag);
-  if (const char* environment = std::getenv("VITRINE_DATA"); from_flag.empty() && environment != nullptr && *environment) {
+  if (const char* environment = std::getenv("VITRINE_DATA");
+      from_flag.empty() && environment != nullptr && *environment) {
     candidates.push_back(environment);
   }
   if (candidates.empty()) {

@@ -28,7 +28,7 @@ struct OwnedDraftSample {
   std::string endpoint, pattern, path, name, value;
   Location location = Location::body;
   OriginRef origin;
-  TypeId type = 0;                // as classified before, with its observation
+  TypeId type = 0;  // as classified before, with its observation
   Observation observation = Observation::none;
 };
 
@@ -40,7 +40,8 @@ struct DraftOutput : ShardOutput {
 class DraftSampler {
  public:
   // Appends to `out` when `field` is a candidate.
-  void take(const Field& field, const PatternTable& patterns, OutputPosition position, std::vector<OwnedDraftSample>& out);
+  void take(const Field& field, const PatternTable& patterns, OutputPosition position,
+            std::vector<OwnedDraftSample>& out);
 
  private:
   ExchangeId exchange_;

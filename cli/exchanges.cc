@@ -39,8 +39,8 @@ class ExchangesConsumer : public ShardConsumer {
     const Message& response = exchange.message(Direction::server_to_client);
     fmt::format_to(std::back_inserter(out), "{:<12} {:<7} {:>3}  {:>9} {:>9}  {}{}\n", exchange.id.to_string(),
                    exchange.method.empty() ? "?" : printable(exchange.method),
-                   exchange.status == 0 ? "-" : std::to_string(exchange.status), request.wire_bytes, response.wire_bytes,
-                   printable(exchange.authority.empty() ? exchange.host : exchange.url()),
+                   exchange.status == 0 ? "-" : std::to_string(exchange.status), request.wire_bytes,
+                   response.wire_bytes, printable(exchange.authority.empty() ? exchange.host : exchange.url()),
                    reason == CloseReason::complete ? "" : fmt::format("  ({})", to_string(reason)));
   }
   void issue(Issue issue) override { issues_.issue(std::move(issue)); }

@@ -26,7 +26,9 @@ Result<std::unique_ptr<Knowledge>> load_knowledge(const std::string& data, const
 class FieldLine {
  public:
   FieldLine(const Knowledge& knowledge, FieldSink& last)
-      : keystrokes_(knowledge.taxonomy, last), classifier_(knowledge.taxonomy, knowledge.rules, keystrokes_), extractor_(classifier_) {}
+      : keystrokes_(knowledge.taxonomy, last),
+        classifier_(knowledge.taxonomy, knowledge.rules, keystrokes_),
+        extractor_(classifier_) {}
   FieldExtractor& extractor() { return extractor_; }
   uint64_t missed() const { return keystrokes_.overflow(); }
 

@@ -49,7 +49,9 @@ class FieldsConsumer : public ShardConsumer, private FieldSink {
     return std::exchange(output_, pool_.get());
   }
   void recycle(std::unique_ptr<ShardOutput> output) override { pool_.put(std::move(output)); }
-  void connection(const ConnectionInfo& info, ConnectionEvent event) override { line_.extractor().connection(info, event); }
+  void connection(const ConnectionInfo& info, ConnectionEvent event) override {
+    line_.extractor().connection(info, event);
+  }
   void opened(const Exchange& exchange) override { line_.extractor().opened(exchange); }
   void part(const Exchange& exchange, const Part& part) override { line_.extractor().part(exchange, part); }
   void closed(const Exchange& exchange, CloseReason reason) override { line_.extractor().closed(exchange, reason); }
@@ -77,7 +79,8 @@ class FieldsConsumer : public ShardConsumer, private FieldSink {
 
 // A draft is known only when the typing has ended: its line stands behind those
 // of the recording, under the origin of its last step.
-void append_draft_line(const DraftObservation& draft, const OwnedDraftSample& step, const Taxonomy& taxonomy, std::string& out) {
+void append_draft_line(const DraftObservation& draft, const OwnedDraftSample& step, const Taxonomy& taxonomy,
+                       std::string& out) {
   ConnectionInfo connection;
   connection.id = step.origin.exchange.connection;
   connection.client = step.client;
@@ -111,9 +114,10 @@ Status run_one(const std::string& path, const Knowledge& knowledge, const Fields
   std::vector<std::unique_ptr<IssueLog>> logs;
   ProgressBar bar(path, flags.input.quiet);
   std::string draft_lines;
-  DraftStage drafts(knowledge.taxonomy, [&](const DraftObservation& draft, std::span<const OwnedDraftSample* const> steps) {
-    append_draft_line(draft, *steps.back(), knowledge.taxonomy, draft_lines);
-  });
+  DraftStage drafts(knowledge.taxonomy,
+                    [&](const DraftObservation& draft, std::span<const OwnedDraftSample* const> steps) {
+                      append_draft_line(draft, *steps.back(), knowledge.taxonomy, draft_lines);
+                    });
   const Status status = input->run(
       issues,
       [&](unsigned) {
@@ -142,7 +146,8 @@ int run(const FieldsFlags& flags) {
   int worst = kOk;
   size_t readable = 0;
   for (const std::string& path : flags.input.paths) {
-    if (const Status status = run_one(path, **knowledge, flags, *output); !status) worst = std::max(worst, report_error(status.error()));
+    if (const Status status = run_one(path, **knowledge, flags, *output); !status)
+      worst = std::max(worst, report_error(status.error()));
     else ++readable;
   }
   if (const Status closed = output->close(); !closed) return report_error(closed.error());
@@ -152,14 +157,20 @@ int run(const FieldsFlags& flags) {
 }  // namespace
 
 void add_fields(CLI::App& app, int& exit_code) {
-  auto* command = app.add_subcommand("fields", "every value a client and server exchanged, decoded and typed, as NDJSON");
+  auto* command =
+      app.add_subcommand("fields", "every value a client and server exchanged, decoded and typed, as NDJSON");
   auto flags = std::make_shared<FieldsFlags>();
   flags->input.add_to(*command, true);
-  command->add_option("-o,--output", flags->output, "file to write, mode 0600; .zst and .gz are compressed (default: standard output)")->type_name("FILE");
+  command
+      ->add_option("-o,--output", flags->output,
+                   "file to write, mode 0600; .zst and .gz are compressed (default: standard output)")
+      ->type_name("FILE");
   command->add_flag("--typed", flags->typed, "only values whose type is known");
   command->add_flag("--sent", flags->sent, "only what the client sent");
-  command->add_option("--policies", flags->policies, "further folder with clients/*.yaml; repeatable")->type_name("DIR");
-  command->add_option("--data", flags->data, "folder that holds policies/ (default: the shipped one)")->type_name("DIR");
+  command->add_option("--policies", flags->policies, "further folder with clients/*.yaml; repeatable")
+      ->type_name("DIR");
+  command->add_option("--data", flags->data, "folder that holds policies/ (default: the shipped one)")
+      ->type_name("DIR");
   command->footer(
       "One JSON object a line (capture/fields/field.schema.json). Values are not masked: keep the output as you keep\n"
       "the recording.\n"

@@ -48,8 +48,11 @@ std::string render_text(const Replay& replay, Bytes file, bool show) {
   };
   print("field      {}\n", replay.path);
   print("value      {}{}\n", preview(replay.value, show), replay.value_cut ? " (a prefix of what was sent)" : "");
-  if (!replay.url.empty()) print("exchange   {}  {} {}\n", replay.origin.exchange.to_string(), replay.method, replay.url);
-  else print("connection {}  {} > {}\n", replay.origin.exchange.connection, replay.connection.client.to_string(), replay.connection.server.to_string());
+  if (!replay.url.empty())
+    print("exchange   {}  {} {}\n", replay.origin.exchange.to_string(), replay.method, replay.url);
+  else
+    print("connection {}  {} > {}\n", replay.origin.exchange.connection, replay.connection.client.to_string(),
+          replay.connection.server.to_string());
   print("sent       {} {}\n\n", to_rfc3339(replay.time), to_string(replay.direction));
   if (!replay.recorded_from.empty()) {
     print("1. recorded from {}; it has no bytes of its own to replay\n", replay.recorded_from);
@@ -60,11 +63,11 @@ std::string render_text(const Replay& replay, Bytes file, bool show) {
   for (size_t i = 0; i < replay.packets.size() && i < kShownPackets; ++i) {
     const PacketBytes& p = replay.packets[i];
     if (p.packet != 0 && !replay.records.empty()) {
-      print("  packet {}: {} bytes at file offset {} (stream offset {})\n", p.packet, p.length, p.file_offset, p.stream_offset);
+      print("  packet {}: {} bytes at file offset {} (stream offset {})\n", p.packet, p.length, p.file_offset,
+            p.stream_offset);
     } else if (p.packet != 0) {
       print("  packet {}: {} bytes at file offset {}\n", p.packet, p.length, p.file_offset);
-    }
-    else print("  {} bytes at file offset {}\n", p.length, p.file_offset);
+    } else print("  {} bytes at file offset {}\n", p.length, p.file_offset);
     if (const auto bytes = slice(file, p.file_offset, p.length)) hex_dump(*bytes, p.file_offset, 4, out);
   }
   if (replay.packets.size() > kShownPackets) print("  … {} runs in all\n", replay.packets.size());
@@ -74,7 +77,8 @@ std::string render_text(const Replay& replay, Bytes file, bool show) {
   }
   if (!replay.pieces.empty()) {
     print("{}. plaintext stream:", number++);
-    for (size_t i = 0; i < replay.pieces.size() && i < 6; ++i) print(" [{}, +{}]", replay.pieces[i].offset, replay.pieces[i].length);
+    for (size_t i = 0; i < replay.pieces.size() && i < 6; ++i)
+      print(" [{}, +{}]", replay.pieces[i].offset, replay.pieces[i].length);
     print("{}\n", replay.pieces.size() > 6 ? " …" : "");
     if (show) hex_dump(as_bytes(replay.stream_bytes), replay.pieces.front().offset, 6, out);
   }
@@ -82,7 +86,8 @@ std::string render_text(const Replay& replay, Bytes file, bool show) {
     print("{}. {} [{}, +{}] -> {}\n", number++, step.decoder, step.offset, step.length,
           step.error.empty() ? preview(step.output, show) : "not replayed: " + step.error);
   }
-  print("\n{}\n", replay.verified ? "replayed: the chain gives the field's value" : "NOT replayed: the chain does not give the field's value");
+  print("\n{}\n", replay.verified ? "replayed: the chain gives the field's value"
+                                  : "NOT replayed: the chain does not give the field's value");
   return out;
 }
 
@@ -101,10 +106,17 @@ std::string render_json(const Replay& replay, bool show) {
   }
   json.end_array().key("packets_complete").boolean(replay.packets_complete).key("tls").boolean(replay.connection.tls);
   json.key("pieces").begin_array();
-  for (const StreamSpan& piece : replay.pieces) json.begin_array().number(piece.offset).number(piece.length).end_array();
+  for (const StreamSpan& piece : replay.pieces)
+    json.begin_array().number(piece.offset).number(piece.length).end_array();
   json.end_array().key("steps").begin_array();
   for (const ReplayStep& step : replay.steps) {
-    json.begin().key("decoder").string(step.decoder).key("offset").number(step.offset).key("length").number(step.length);
+    json.begin()
+        .key("decoder")
+        .string(step.decoder)
+        .key("offset")
+        .number(step.offset)
+        .key("length")
+        .number(step.length);
     json.key("output_bytes").number(static_cast<uint64_t>(step.output.size()));
     if (show) json.key("output").string(step.output);
     if (!step.error.empty()) json.key("error").string(step.error);
@@ -126,7 +138,8 @@ int run(const OriginFlags& flags) {
   if (!input) return report_error(input.error());
   const Result<Replay> replay = replay_origin(*input, origin);
   if (!replay) return report_error(replay.error());
-  const std::string text = flags.json ? render_json(*replay, flags.show) : render_text(*replay, input->bytes(), flags.show);
+  const std::string text =
+      flags.json ? render_json(*replay, flags.show) : render_text(*replay, input->bytes(), flags.show);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return replay->verified || !replay->recorded_from.empty() ? kOk : kInternal;
 }
@@ -136,7 +149,8 @@ int run(const OriginFlags& flags) {
 void add_origin(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand("origin", "follow one value back to the packet bytes it came from");
   auto flags = std::make_shared<OriginFlags>();
-  command->add_option("id", flags->id, "origin id, as printed by `vitrine fields` and in reports: 1204.3:17")->required();
+  command->add_option("id", flags->id, "origin id, as printed by `vitrine fields` and in reports: 1204.3:17")
+      ->required();
   flags->input.add_to(*command, false);
   command->add_flag("--json", flags->json, "as JSON");
   command->add_flag("--show-values", flags->show, "print values and plaintext (they may be secrets)");

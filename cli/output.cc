@@ -19,9 +19,9 @@
 namespace vitrine::cli {
 namespace {
 
-constexpr size_t kAlignment = 4096;    // of O_DIRECT: any logical block size divides it
-constexpr size_t kBlock = 1 << 20;     // a multiple of it
-constexpr size_t kBlocks = 6;          // so much may wait for the disk
+constexpr size_t kAlignment = 4096;  // of O_DIRECT: any logical block size divides it
+constexpr size_t kBlock = 1 << 20;   // a multiple of it
+constexpr size_t kBlocks = 6;        // so much may wait for the disk
 
 enum class Coding : uint8_t { none, zstd, gzip };
 
@@ -203,8 +203,8 @@ struct Output::State {
   std::string path;
   int descriptor = -1;
   bool owned = false, regular = false;
-  bool direct = false;      // of the writing thread once it runs
-  int failed_errno = EIO;   // set before `failed`
+  bool direct = false;     // of the writing thread once it runs
+  int failed_errno = EIO;  // set before `failed`
   Compressor compressor;
   Block current;
   size_t made = 1;

@@ -46,7 +46,11 @@ int list(const LoadedPolicies& loaded, bool json) {
       writer.key("kind").string(policy.kind).key("title").string(policy.title).key("language").string(policy.language);
       writer.key("version_date").string(policy.version_date()).key("last_seen").string(policy.last_seen);
       writer.key("statements").number(static_cast<uint64_t>(policy.statements.size()));
-      writer.key("cookies").number(static_cast<uint64_t>(policy.cookies.size())).key("complete").boolean(policy.complete).end();
+      writer.key("cookies")
+          .number(static_cast<uint64_t>(policy.cookies.size()))
+          .key("complete")
+          .boolean(policy.complete)
+          .end();
     }
     writer.end_array().key("rule_files").begin_array();
     for (const RuleFile& rules : loaded.inputs.rules) {
@@ -64,9 +68,9 @@ int list(const LoadedPolicies& loaded, bool json) {
   }
   out += "POLICY TEXTS (name, kind, date of the text, last recorded, statements, cookies, whole set held)\n";
   for (const Policy& policy : loaded.inputs.policies) {
-    fmt::format_to(std::back_inserter(out), "  {:<32} {:<9} {:<11} {:<11} {:>4} {:>3}  {}\n", name_of(policy), policy.kind,
-                   policy.version_date(), policy.last_seen, policy.statements.size(), policy.cookies.size(),
-                   policy.complete ? "yes" : "no");
+    fmt::format_to(std::back_inserter(out), "  {:<32} {:<9} {:<11} {:<11} {:>4} {:>3}  {}\n", name_of(policy),
+                   policy.kind, policy.version_date(), policy.last_seen, policy.statements.size(),
+                   policy.cookies.size(), policy.complete ? "yes" : "no");
   }
   out += "RULE FILES\n";
   for (const RuleFile& rules : loaded.inputs.rules) {
@@ -95,26 +99,31 @@ int show(const LoadedPolicies& loaded, const std::string& name, bool json) {
       writer.begin().key("id").string(statement.id).key("action").plain(to_string(statement.action));
       writer.key("data").begin_array();
       for (const std::string& type : statement.data) writer.string(type);
-      writer.end_array().key("recipient").string(statement.recipient).key("channel").plain(to_string(statement.channel));
+      writer.end_array()
+          .key("recipient")
+          .string(statement.recipient)
+          .key("channel")
+          .plain(to_string(statement.channel));
       writer.key("trigger").string(statement.trigger).key("quote").string(statement.quote).end();
     }
     writer.end_array().end();
     print(out + "\n");
     return kOk;
   }
-  fmt::format_to(std::back_inserter(out), "{} — {} ({}), text of {}, recorded {} to {}\nsource: {}\n", policy.publisher_name,
-                 policy.title, policy.kind, policy.version_date(), policy.first_seen, policy.last_seen, policy.record_source);
+  fmt::format_to(std::back_inserter(out), "{} — {} ({}), text of {}, recorded {} to {}\nsource: {}\n",
+                 policy.publisher_name, policy.title, policy.kind, policy.version_date(), policy.first_seen,
+                 policy.last_seen, policy.record_source);
   for (const PolicyMissing& missing : policy.missing) {
     fmt::format_to(std::back_inserter(out), "not held: {} ({})\n", missing.document, fmt::join(missing.regions, ", "));
   }
   for (const Statement& statement : policy.statements) {
-    fmt::format_to(std::back_inserter(out), "\n{}  {} -> {}  [{}, {}]\n  {}\n  “{}”\n", statement.id, to_string(statement.action),
-                   statement.recipient, to_string(statement.channel), statement.trigger, fmt::join(statement.data, ", "),
-                   normalise_space(statement.quote));
+    fmt::format_to(std::back_inserter(out), "\n{}  {} -> {}  [{}, {}]\n  {}\n  “{}”\n", statement.id,
+                   to_string(statement.action), statement.recipient, to_string(statement.channel), statement.trigger,
+                   fmt::join(statement.data, ", "), normalise_space(statement.quote));
   }
   for (const DeclaredCookie& cookie : policy.cookies) {
-    fmt::format_to(std::back_inserter(out), "\ncookie {}  {}  {}  {}  {}\n", cookie.name, cookie.domain, cookie.party, cookie.lifetime,
-                   cookie.category);
+    fmt::format_to(std::back_inserter(out), "\ncookie {}  {}  {}  {}  {}\n", cookie.name, cookie.domain, cookie.party,
+                   cookie.lifetime, cookie.category);
   }
   print(out);
   return kOk;
@@ -135,9 +144,11 @@ int lint(const LoadedPolicies& loaded, const std::string& texts) {
       ++problems;
     }
   }
-  std::printf("%zu policy texts, %zu rule files, %zu client rules: %zu problems; %zu quotes compared with their texts", 
-              loaded.inputs.policies.size(), loaded.inputs.rules.size(), loaded.knowledge->rules.rules().size(), problems, quotes);
-  if (without_text > 0) std::printf(" (%zu texts not at hand%s)", without_text, texts.empty() ? ": name their folder with --texts" : "");
+  std::printf("%zu policy texts, %zu rule files, %zu client rules: %zu problems; %zu quotes compared with their texts",
+              loaded.inputs.policies.size(), loaded.inputs.rules.size(), loaded.knowledge->rules.rules().size(),
+              problems, quotes);
+  if (without_text > 0)
+    std::printf(" (%zu texts not at hand%s)", without_text, texts.empty() ? ": name their folder with --texts" : "");
   std::printf("\n");
   return problems > 0 ? kFindings : kOk;
 }
@@ -149,7 +160,8 @@ int diff(const LoadedPolicies& loaded, const std::vector<std::string>& names, bo
   const Result<const Policy*> after = find_policy(loaded, publisher, names[names.size() - 1]);
   if (!after) return report_error(after.error());
   const PolicyDiff difference = diff_policies(**before, **after, *loaded.inputs.taxonomy);
-  print(json ? render_policy_diff_json(difference) : render_policy_diff(difference, "en", isatty(STDOUT_FILENO) && std::getenv("NO_COLOR") == nullptr, 100));
+  print(json ? render_policy_diff_json(difference)
+             : render_policy_diff(difference, "en", isatty(STDOUT_FILENO) && std::getenv("NO_COLOR") == nullptr, 100));
   return kOk;
 }
 
@@ -161,7 +173,8 @@ void add_policy(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<PolicyCommandFlags>();
   const auto common = [flags](CLI::App* sub) {
     sub->add_option("--policies", flags->policies.folders, "further policy folder; repeatable")->type_name("DIR");
-    sub->add_option("--data", flags->policies.data, "folder that holds policies/ (default: the shipped one)")->type_name("DIR");
+    sub->add_option("--data", flags->policies.data, "folder that holds policies/ (default: the shipped one)")
+        ->type_name("DIR");
   };
   const auto with_loaded = [flags, &exit_code](auto work) {
     return [=, &exit_code] {
@@ -178,19 +191,25 @@ void add_policy(CLI::App& app, int& exit_code) {
   common(show_command);
   show_command->add_option("name", flags->names, "e.g. deepseek/2024-12-05")->required()->expected(1);
   show_command->add_flag("--json", flags->json, "as JSON");
-  show_command->callback(with_loaded([flags](const LoadedPolicies& loaded) { return show(loaded, flags->names[0], flags->json); }));
+  show_command->callback(
+      with_loaded([flags](const LoadedPolicies& loaded) { return show(loaded, flags->names[0], flags->json); }));
 
-  auto* lint_command = command->add_subcommand("lint", "check every policy file; with --texts, every quote against its text");
+  auto* lint_command =
+      command->add_subcommand("lint", "check every policy file; with --texts, every quote against its text");
   common(lint_command);
-  lint_command->add_option("--texts", flags->texts, "folder with the documents that quotes were taken from")->type_name("DIR");
+  lint_command->add_option("--texts", flags->texts, "folder with the documents that quotes were taken from")
+      ->type_name("DIR");
   lint_command->callback(with_loaded([flags](const LoadedPolicies& loaded) { return lint(loaded, flags->texts); }));
 
   auto* diff_command = command->add_subcommand("diff", "what changed between two versions of a text");
   common(diff_command);
-  diff_command->add_option("names", flags->names, "PUBLISHER OLD NEW, or two names as in `policy list`")->required()->expected(2, 3);
+  diff_command->add_option("names", flags->names, "PUBLISHER OLD NEW, or two names as in `policy list`")
+      ->required()
+      ->expected(2, 3);
   diff_command->add_flag("--json", flags->json, "as JSON");
   diff_command->footer("Example:\n  vitrine policy diff deepseek 2024-12-05 2025-02-14");
-  diff_command->callback(with_loaded([flags](const LoadedPolicies& loaded) { return diff(loaded, flags->names, flags->json); }));
+  diff_command->callback(
+      with_loaded([flags](const LoadedPolicies& loaded) { return diff(loaded, flags->names, flags->json); }));
 }
 
 }  // namespace vitrine::cli

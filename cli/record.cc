@@ -21,8 +21,11 @@ void add_record(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<RecordOptions>();
   auto quiet = std::make_shared<bool>(false);
   command->add_option("-i,--interface", options->interface, "network interface ('any' = all)")->capture_default_str();
-  command->add_option("--seconds", options->seconds, "stop after N seconds (default: when the command ends, or Ctrl-C)");
-  command->add_option("-o,--output", options->output, "pcapng file to write (mode 0600)")->required()->type_name("FILE");
+  command->add_option("--seconds", options->seconds,
+                      "stop after N seconds (default: when the command ends, or Ctrl-C)");
+  command->add_option("-o,--output", options->output, "pcapng file to write (mode 0600)")
+      ->required()
+      ->type_name("FILE");
   command->add_option("--linger", options->linger_seconds, "seconds to go on recording after the command ended")
       ->capture_default_str();
   command->add_option("--filter", options->filter, "record only packets that match (pcap-filter(7))");
@@ -43,7 +46,9 @@ void add_record(CLI::App& app, int& exit_code) {
   command->callback([options, quiet, &exit_code] {
     const bool show = !*quiet && isatty(STDERR_FILENO);
     RecordProgress progress = [show](const RecordSummary& now) {
-      if (show) std::fprintf(stderr, "\r\033[Krecording  %.0f s  %lu packets  %.1f MB", now.seconds, now.packets, static_cast<double>(now.bytes) / 1e6);
+      if (show)
+        std::fprintf(stderr, "\r\033[Krecording  %.0f s  %lu packets  %.1f MB", now.seconds, now.packets,
+                     static_cast<double>(now.bytes) / 1e6);
     };
     Result<RecordSummary> result = record(*options, progress);
     if (show) std::fprintf(stderr, "\r\033[K");
@@ -59,7 +64,8 @@ void add_record(CLI::App& app, int& exit_code) {
       if (!options->command.empty()) {
         std::fprintf(stderr, "the command ended with %s\n", describe_status(result->command_status).c_str());
       }
-      if (result->packets == 0) std::fprintf(stderr, "no packet was seen: is '%s' the right interface?\n", options->interface.c_str());
+      if (result->packets == 0)
+        std::fprintf(stderr, "no packet was seen: is '%s' the right interface?\n", options->interface.c_str());
     }
     if (dropped > 0) {
       std::fprintf(stderr,

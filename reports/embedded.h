@@ -7,7 +7,7 @@
 namespace vitrine {
 
 struct EmbeddedFile {
-  std::string_view name;     // "locale/en.json"
+  std::string_view name;  // "locale/en.json"
   std::string_view content;
 };
 std::span<const EmbeddedFile> embedded_files();  // by name

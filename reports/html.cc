@@ -71,7 +71,8 @@ std::string render_html(const AuditResult& result, std::string_view language) {
   Dictionary page("report");
   for (const auto& [id, text] : locale.texts()) {
     std::string name = "t_" + id;
-    std::replace_if(name.begin(), name.end(), [](char c) { return c == '.' || c == '-'; }, '_');
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return c == '.' || c == '-'; }, '_');
     page.SetValue(name, text);
   }
   put_front(page, view);

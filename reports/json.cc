@@ -12,12 +12,9 @@ Json summary_of(const AuditResult& result) {
   for (size_t i = 0; i < kVerdicts; ++i) {
     verdicts[std::string(to_string(static_cast<Verdict>(i)))] = result.verdict_counts[i];
   }
-  return {{"findings", result.findings.size()},
-          {"verdicts", std::move(verdicts)},
-          {"flows", result.flows.size()},
-          {"unattributed_flows", result.unattributed.size()},
-          {"recipients", result.recipients.size()},
-          {"cookies", result.cookies.size()}};
+  return {{"findings", result.findings.size()},     {"verdicts", std::move(verdicts)},
+          {"flows", result.flows.size()},           {"unattributed_flows", result.unattributed.size()},
+          {"recipients", result.recipients.size()}, {"cookies", result.cookies.size()}};
 }
 
 Json coverage_of(const AuditResult& result) {
@@ -35,11 +32,12 @@ Json coverage_of(const AuditResult& result) {
                                           {"bytes", counts_of(row.bytes)}};
                             })},
           {"issues", list_of(result.issues, [](const IssueCount& issue) {
-             return Json{{"cause", to_string(issue.first.cause)},
-                         {"what", issue.first.what},
-                         {"count", issue.count},
-                         {"first_packet", issue.first.packet == 0 ? Json(nullptr) : Json(issue.first.packet)},
-                         {"first_connection", issue.first.connection == 0 ? Json(nullptr) : Json(issue.first.connection)}};
+             return Json{
+                 {"cause", to_string(issue.first.cause)},
+                 {"what", issue.first.what},
+                 {"count", issue.count},
+                 {"first_packet", issue.first.packet == 0 ? Json(nullptr) : Json(issue.first.packet)},
+                 {"first_connection", issue.first.connection == 0 ? Json(nullptr) : Json(issue.first.connection)}};
            })}};
 }
 
@@ -64,27 +62,27 @@ Json timeline_of(const AuditResult& result) {
 }  // namespace
 
 std::string render_json(const AuditResult& result) {
-  Json report = {{"report", kReportVersion},
-                 {"program", {{"name", "vitrine"}, {"version", VITRINE_VERSION}}},
-                 {"simulated", result.simulated},
-                 {"marking", result.simulated ? Json("SIMULATED") : Json(nullptr)},
-                 {"subject", {{"publisher", text_or_null(result.publisher)},
-                              {"name", text_or_null(result.publisher_name)}}},
-                 {"summary", summary_of(result)},
-                 {"inputs", list_of(result.inputs, input_of)},
-                 {"context", context_of(result.context)},
-                 {"text_status", sentence_of(result.text_status)},
-                 {"policies", list_of(result.policies, policy_of)},
-                 {"findings", list_of(result.findings, finding_of)},
-                 {"out_of_reach", list_of(result.out_of_reach, out_of_reach_of)},
-                 {"recipients", list_of(result.recipients, recipient_of)},
-                 {"flows", list_of(result.flows, flow_of)},
-                 {"unattributed", list_of(result.unattributed, flow_of)},
-                 {"cookies", list_of(result.cookies, cookie_of)},
-                 {"rules", list_of(result.rules, rule_of)},
-                 {"coverage", coverage_of(result)},
-                 {"timeline", timeline_of(result)},
-                 {"limits", list_of(result.limits, sentence_of)}};
+  Json report = {
+      {"report", kReportVersion},
+      {"program", {{"name", "vitrine"}, {"version", VITRINE_VERSION}}},
+      {"simulated", result.simulated},
+      {"marking", result.simulated ? Json("SIMULATED") : Json(nullptr)},
+      {"subject", {{"publisher", text_or_null(result.publisher)}, {"name", text_or_null(result.publisher_name)}}},
+      {"summary", summary_of(result)},
+      {"inputs", list_of(result.inputs, input_of)},
+      {"context", context_of(result.context)},
+      {"text_status", sentence_of(result.text_status)},
+      {"policies", list_of(result.policies, policy_of)},
+      {"findings", list_of(result.findings, finding_of)},
+      {"out_of_reach", list_of(result.out_of_reach, out_of_reach_of)},
+      {"recipients", list_of(result.recipients, recipient_of)},
+      {"flows", list_of(result.flows, flow_of)},
+      {"unattributed", list_of(result.unattributed, flow_of)},
+      {"cookies", list_of(result.cookies, cookie_of)},
+      {"rules", list_of(result.rules, rule_of)},
+      {"coverage", coverage_of(result)},
+      {"timeline", timeline_of(result)},
+      {"limits", list_of(result.limits, sentence_of)}};
   return report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

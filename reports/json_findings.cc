@@ -61,8 +61,7 @@ Json statement_of(const StatementRef& statement) {
 Json flow_of(const Flow& flow) {
   Json by_observation = Json::object();
   for (Observation observation : {Observation::certain, Observation::probable, Observation::unconfirmed}) {
-    by_observation[std::string(to_string(observation))] =
-        flow.count_by_observation[static_cast<size_t>(observation)];
+    by_observation[std::string(to_string(observation))] = flow.count_by_observation[static_cast<size_t>(observation)];
   }
   return {{"id", flow.id},
           {"type", flow.type},

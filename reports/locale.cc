@@ -27,9 +27,7 @@ std::string Locale::text(std::string_view id) const {
   return at == texts_.end() ? "⟦" + std::string(id) + "⟧" : at->second;
 }
 
-std::string Locale::fill(std::string_view id, const Arguments& arguments) const {
-  return fill_in(text(id), arguments);
-}
+std::string Locale::fill(std::string_view id, const Arguments& arguments) const { return fill_in(text(id), arguments); }
 
 std::string Locale::word(std::string_view prefix, std::string_view word) const {
   auto at = texts_.find(std::string(prefix) + "." + std::string(word));

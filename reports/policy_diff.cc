@@ -37,7 +37,8 @@ std::vector<Group> groups_of(const std::vector<DataChange>& changes, DataChange:
 
 class DiffPage {
  public:
-  DiffPage(const PolicyDiff& diff, const Locale& locale, TerminalPage& page) : diff_(diff), locale_(locale), page_(page) {}
+  DiffPage(const PolicyDiff& diff, const Locale& locale, TerminalPage& page)
+      : diff_(diff), locale_(locale), page_(page) {}
 
   void write() {
     page_.line(t("diff.title"), Style::strong);
@@ -83,12 +84,18 @@ class DiffPage {
     if (diff_.cookies.empty()) return;
     page_.heading(t("section.cookies"));
     for (const CookieChange& cookie : diff_.cookies) {
-      const std::string name = printable(cookie.name) + (cookie.domain.empty() ? "" : " (" + printable(cookie.domain) + ")");
+      const std::string name =
+          printable(cookie.name) + (cookie.domain.empty() ? "" : " (" + printable(cookie.domain) + ")");
       switch (cookie.kind) {
-        case CookieChange::Kind::added: page_.wrapped("  + ", name + ", " + printable(cookie.new_lifetime), Style::calm); break;
-        case CookieChange::Kind::removed: page_.wrapped("  - ", name + ", " + printable(cookie.old_lifetime), Style::alarm); break;
+        case CookieChange::Kind::added:
+          page_.wrapped("  + ", name + ", " + printable(cookie.new_lifetime), Style::calm);
+          break;
+        case CookieChange::Kind::removed:
+          page_.wrapped("  - ", name + ", " + printable(cookie.old_lifetime), Style::alarm);
+          break;
         case CookieChange::Kind::changed:
-          page_.wrapped("  ~ ", name + ": " + printable(cookie.old_lifetime) + " → " + printable(cookie.new_lifetime), Style::notice);
+          page_.wrapped("  ~ ", name + ": " + printable(cookie.old_lifetime) + " → " + printable(cookie.new_lifetime),
+                        Style::notice);
           break;
       }
     }
@@ -106,9 +113,12 @@ class DiffPage {
                                                                {"removed", group_digits(removed)},
                                                                {"reworded", group_digits(reworded)}}));
     for (const StatementChange& change : diff_.statements) {
-      const bool is_new = change.kind == StatementChange::Kind::added, gone = change.kind == StatementChange::Kind::removed;
+      const bool is_new = change.kind == StatementChange::Kind::added,
+                 gone = change.kind == StatementChange::Kind::removed;
       const std::string quote = printable(gone ? change.old_quote : change.new_quote);
-      page_.wrapped(is_new ? "  + " : gone ? "  - " : "  ~ ",
+      page_.wrapped(is_new ? "  + "
+                    : gone ? "  - "
+                           : "  ~ ",
                     printable(change.id) + ": “" + shorten(quote, page_.width() * 2) + "”", Style::plain);
     }
   }

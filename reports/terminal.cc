@@ -23,7 +23,8 @@ std::string right_aligned(const std::string& text, size_t width) {
 
 class Summary {
  public:
-  Summary(const ReportView& view, const Locale& locale, TerminalPage& page) : view_(view), locale_(locale), page_(page) {}
+  Summary(const ReportView& view, const Locale& locale, TerminalPage& page)
+      : view_(view), locale_(locale), page_(page) {}
 
   void write() {
     if (view_.simulated) page_.banner(view_.simulated_mark + " – " + view_.simulated_text);
@@ -45,15 +46,15 @@ class Summary {
     if (!view_.subtitle.empty()) page_.wrapped("  ", view_.subtitle);
     for (size_t i = 0; i < view_.inputs.size() && i < 3; ++i) {
       const InputView& input = view_.inputs[i];
-      page_.wrapped("  " + t("terminal.read") + " ",
-                    input.name + " (" + input.format + ", " + input.size + ", " +
-                        locale_.fill("terminal.packets", {{"count", input.packets}}) + ")" +
-                        (input.time.empty() ? "" : " " + input.time));
+      page_.wrapped("  " + t("terminal.read") + " ", input.name + " (" + input.format + ", " + input.size + ", " +
+                                                         locale_.fill("terminal.packets", {{"count", input.packets}}) +
+                                                         ")" + (input.time.empty() ? "" : " " + input.time));
     }
     page_.more(view_.inputs.size(), 3);
     for (size_t i = 0; i < view_.policies.size() && i < 4; ++i) {
       const PolicyView& policy = view_.policies[i];
-      page_.wrapped("  " + t("terminal.compared") + " ", policy.title + ", " + policy.version + " (" + policy.status + ")");
+      page_.wrapped("  " + t("terminal.compared") + " ",
+                    policy.title + ", " + policy.version + " (" + policy.status + ")");
     }
     if (view_.policies.empty() && !view_.text_status.empty()) page_.wrapped("  ", view_.text_status);
     page_.more(view_.policies.size(), 4);
@@ -81,7 +82,8 @@ class Summary {
                     style_of(finding.key));
       std::string proof = finding.observation + ", " + finding.inference;
       if (!finding.evidence.empty()) {
-        proof += "; " + finding.evidence.front().label + ", " + t("terminal.origin") + " " + finding.evidence.front().origin;
+        proof +=
+            "; " + finding.evidence.front().label + ", " + t("terminal.origin") + " " + finding.evidence.front().origin;
       }
       page_.wrapped("     ", proof, Style::faint);
       if (!finding.quotes.empty()) {

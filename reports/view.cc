@@ -27,7 +27,8 @@ ReportView ViewBuilder::build() {
   add_sources();
   add_glossary();
   add_next_steps();
-  if (evidence_left_out_ != 0) view_.more_evidence = fill("more.evidence", {{"count", group_digits(evidence_left_out_)}});
+  if (evidence_left_out_ != 0)
+    view_.more_evidence = fill("more.evidence", {{"count", group_digits(evidence_left_out_)}});
   return std::move(view_);
 }
 
@@ -102,7 +103,8 @@ void ViewBuilder::add_context() {
   };
   const std::string publisher = printable(result_.publisher_name.empty() ? context.service : result_.publisher_name);
   add("context.service", publisher);
-  add("context.client", printable(context.client) + (context.client_version.empty() ? "" : " " + printable(context.client_version)));
+  add("context.client",
+      printable(context.client) + (context.client_version.empty() ? "" : " " + printable(context.client_version)));
   if (!context.platform.empty()) add("context.platform", locale_.word("platform", context.platform));
   if (!context.country.empty()) add("context.country", country_label(context.country));
   if (!context.account.empty()) add("context.account", locale_.word("account", context.account));
@@ -147,7 +149,8 @@ void ViewBuilder::add_sources() {
   view_.method.push_back({t("method.program"), "vitrine " VITRINE_VERSION});
   std::set<std::pair<std::string, std::string>> sources;  // of countries and companies
   for (const RecipientInfo& info : result_.recipients) {
-    if (!info.source.empty()) sources.emplace(t("method.entities"), info.source + (info.source_date.empty() ? "" : ", " + info.source_date));
+    if (!info.source.empty())
+      sources.emplace(t("method.entities"), info.source + (info.source_date.empty() ? "" : ", " + info.source_date));
     for (const CountryInfo& country : info.countries) {
       if (country.what == CountryOf::entity || country.source.empty() || country.country.empty()) continue;
       sources.emplace(t("method.country-" + std::string(to_string(country.what))),
@@ -160,9 +163,9 @@ void ViewBuilder::add_sources() {
 
 void ViewBuilder::add_glossary() {
   static constexpr std::string_view kTerms[] = {
-      "flow", "recipient", "verdict", "observation", "certain", "probable", "unconfirmed", "inference",
-      "coverage", "opaque", "no-key", "unattributed", "first-party", "third-party", "infrastructure",
-      "three-countries", "origin", "masked", "keystroke", "draft", "tls-fingerprint",
+      "flow",           "recipient",       "verdict", "observation", "certain",      "probable",    "unconfirmed",
+      "inference",      "coverage",        "opaque",  "no-key",      "unattributed", "first-party", "third-party",
+      "infrastructure", "three-countries", "origin",  "masked",      "keystroke",    "draft",       "tls-fingerprint",
   };
   for (std::string_view term : kTerms) {
     const std::string id(term);
@@ -175,7 +178,8 @@ void ViewBuilder::add_next_steps() {
   for (const InputFile& file : result_.inputs) input += " " + printable(file.name);
   if (!view_.worst.empty()) {
     const FindingView& finding = view_.findings[view_.worst.front()];
-    if (!finding.evidence.empty()) view_.next_steps.push_back("vitrine origin " + finding.evidence.front().origin + input);
+    if (!finding.evidence.empty())
+      view_.next_steps.push_back("vitrine origin " + finding.evidence.front().origin + input);
   }
   if (!input.empty()) {
     view_.next_steps.push_back("vitrine audit" + input + " --html report.html --json report.json");

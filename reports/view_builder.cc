@@ -74,7 +74,8 @@ std::string ViewBuilder::policy_name(size_t policy) const {
   return t("policy.unnamed");
 }
 
-std::string ViewBuilder::volume_text(uint64_t count, uint64_t distinct, bool at_least, Timestamp first, Timestamp last) const {
+std::string ViewBuilder::volume_text(uint64_t count, uint64_t distinct, bool at_least, Timestamp first,
+                                     Timestamp last) const {
   const Locale::Arguments arguments = {{"count", group_digits(count)},
                                        {"distinct", (at_least ? "≥ " : "") + group_digits(distinct)},
                                        {"first", time_of_day_text(first)},
@@ -187,10 +188,18 @@ int type_weight(std::string_view type) {
   };
   // The first prefix that fits counts.
   static constexpr Weight kWeights[] = {
-      {"behaviour.keystroke-dynamics", 0}, {"behaviour.typed-text", 0}, {"behaviour.session-replay", 0},
-      {"content", 0},                      {"location.precise", 0},     {"account", 1},
-      {"device.opaque-fingerprint", 2},    {"identifier", 2},           {"location", 3},
-      {"behaviour", 3},                    {"network", 4},              {"device", 4},
+      {"behaviour.keystroke-dynamics", 0},
+      {"behaviour.typed-text", 0},
+      {"behaviour.session-replay", 0},
+      {"content", 0},
+      {"location.precise", 0},
+      {"account", 1},
+      {"device.opaque-fingerprint", 2},
+      {"identifier", 2},
+      {"location", 3},
+      {"behaviour", 3},
+      {"network", 4},
+      {"device", 4},
   };
   for (const Weight& entry : kWeights) {
     if (type.starts_with(entry.prefix)) return entry.weight;

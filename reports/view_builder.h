@@ -48,7 +48,9 @@ class ViewBuilder {
 
   // ---- words ----
   std::string t(std::string_view id) const { return locale_.text(id); }
-  std::string fill(std::string_view id, const Locale::Arguments& arguments) const { return locale_.fill(id, arguments); }
+  std::string fill(std::string_view id, const Locale::Arguments& arguments) const {
+    return locale_.fill(id, arguments);
+  }
   std::string type_label(std::string_view type) const { return locale_.word("type", type); }
   std::string country_label(std::string_view code) const;       // "China (CN)"; "not known" when empty
   std::string recipient_name(std::string_view key) const;       // name, else the key

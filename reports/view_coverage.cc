@@ -114,8 +114,9 @@ void ViewBuilder::add_coverage() {
                             ? fill("issue.times", {{"count", group_digits(issue.count)}})
                             : fill("issue.times-at", {{"count", group_digits(issue.count)},
                                                       {"packet", group_digits(issue.first.packet)}});
-    section.issues.push_back({t("cause." + std::string(to_string(issue.first.cause))) + ": " + printable(issue.first.what),
-                              std::move(where)});
+    section.issues.push_back(
+        {t("cause." + std::string(to_string(issue.first.cause))) + ": " + printable(issue.first.what),
+         std::move(where)});
   }
   if (left_out != 0) section.more_issues = fill("more.issues", {{"count", group_digits(left_out)}});
 }

@@ -42,8 +42,10 @@ void ViewBuilder::add_recipients() {
         std::string name = country_label(country.country);
         if (!country.detail.empty()) name += " – " + printable(country.detail);
         names.push_back(std::move(name));
-        const std::string source = printable(country.source) + (country.date.empty() ? "" : ", " + printable(country.date));
-        if (!source.empty() && std::find(sources.begin(), sources.end(), source) == sources.end()) sources.push_back(source);
+        const std::string source =
+            printable(country.source) + (country.date.empty() ? "" : ", " + printable(country.date));
+        if (!source.empty() && std::find(sources.begin(), sources.end(), source) == sources.end())
+          sources.push_back(source);
       }
       cell.country = names.empty() ? t("country.unknown") : joined(names, 6);
       cell.source = joined(sources, 3);

@@ -16,8 +16,8 @@ void ViewBuilder::add_cookies() {
     row.recipient = recipient_name(cookie.recipient);
     row.attributed = cookie.attributed;
     row.direction = t(cookie.set && cookie.sent ? "cookie.set-and-sent" : cookie.set ? "cookie.set" : "cookie.sent");
-    row.lifetime = cookie.max_age ? duration_text(*cookie.max_age)
-                                  : t(cookie.set ? "cookie.session" : "cookie.lifetime-unknown");
+    row.lifetime =
+        cookie.max_age ? duration_text(*cookie.max_age) : t(cookie.set ? "cookie.session" : "cookie.lifetime-unknown");
     std::vector<std::string> attributes;
     if (cookie.set) {
       attributes.push_back(t(cookie.secure ? "cookie.secure" : "cookie.not-secure"));
@@ -28,9 +28,9 @@ void ViewBuilder::add_cookies() {
     row.attributes = joined(attributes, attributes.size());
     row.first = time_text(cookie.first);
     for (CookieIssue issue : cookie.issues) {
-      row.issues.push_back(fill("cookie-issue." + std::string(to_string(issue)),
-                                {{"declared", printable(cookie.table_lifetime)},
-                                 {"party", printable(cookie.table_party)}}));
+      row.issues.push_back(
+          fill("cookie-issue." + std::string(to_string(issue)),
+               {{"declared", printable(cookie.table_lifetime)}, {"party", printable(cookie.table_party)}}));
     }
     if (cookie.table_policy) {
       std::vector<std::string> table = {cookie.table_name};
@@ -68,7 +68,8 @@ void ViewBuilder::add_rules() {
     if (view_.rules.empty() || rule.file != file) {
       close_file();
       file = rule.file;
-      view_.rules.push_back({printable(rule.file_title.empty() ? rule.file : rule.file_title), printable(rule.disclaimer), "", {}});
+      view_.rules.push_back(
+          {printable(rule.file_title.empty() ? rule.file : rule.file_title), printable(rule.disclaimer), "", {}});
     }
     ++by_status[static_cast<size_t>(rule.status)];
     RuleView row;

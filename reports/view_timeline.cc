@@ -22,7 +22,8 @@ void ViewBuilder::add_timeline() {
   }
   for (const TimelineEvent& event : result_.events) {
     if (event.kind != "first-flow" || picture.first_flows.size() >= kMaxFindingRows) continue;
-    picture.first_flows.push_back({"", type_label(event.label), time_text(event.time), recipient_name(event.recipient)});
+    picture.first_flows.push_back(
+        {"", type_label(event.label), time_text(event.time), recipient_name(event.recipient)});
   }
   if (result_.timeline.empty()) return;
 
@@ -66,7 +67,9 @@ void ViewBuilder::add_timeline() {
     row.attributed = !key.first;
     const std::string name = recipient_name(key.second);
     row.name = cut_to_width(name, 32);
-    row.total = (row.attributed ? "" : t("cookie.unattributed") + " – ") + fill("timeline.total", {{"values", group_digits(lane->values)}, {"requests", group_digits(lane->requests)}});
+    row.total =
+        (row.attributed ? "" : t("cookie.unattributed") + " – ") +
+        fill("timeline.total", {{"values", group_digits(lane->values)}, {"requests", group_digits(lane->requests)}});
     row.y = kHead + static_cast<int>(picture.lanes.size()) * kLane + kBarHeight;
     for (const auto& [start, counts] : lane->bins) {
       const uint64_t tall = std::max(counts.first, counts.second);

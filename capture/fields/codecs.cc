@@ -91,7 +91,8 @@ bool base64_decode(std::string_view text, bool url, std::string& out) {
   for (size_t groups = text.size() / 4; groups > 0; --groups, in += 4, place += 3) {
     const uint8_t a = table[in[0]], b = table[in[1]], c = table[in[2]], d = table[in[3]];
     bad |= a | b | c | d;
-    const uint32_t word = static_cast<uint32_t>(a) << 18 | static_cast<uint32_t>(b) << 12 | static_cast<uint32_t>(c) << 6 | d;
+    const uint32_t word =
+        static_cast<uint32_t>(a) << 18 | static_cast<uint32_t>(b) << 12 | static_cast<uint32_t>(c) << 6 | d;
     place[0] = static_cast<uint8_t>(word >> 16);
     place[1] = static_cast<uint8_t>(word >> 8);
     place[2] = static_cast<uint8_t>(word);

@@ -55,29 +55,29 @@ class Extraction {
   // A value on its way to become fields. Its place (path_, pattern, name) is passed beside it.
   struct Value {
     std::string_view bytes;
-    OriginNode origin;       // not yet in the table: added when the value is emitted or opened
-    uint64_t wire = 0;       // stream bytes it stands for
-    uint32_t depth = 0;      // decoders above it
+    OriginNode origin;   // not yet in the table: added when the value is emitted or opened
+    uint64_t wire = 0;   // stream bytes it stands for
+    uint32_t depth = 0;  // decoders above it
     bool cut = false;
-    uint16_t credential = 0; // a token is expected here: one of at most this many bytes is no opaque blob
-    bool content = false;    // a whole body or message: a text leaf gets "|text"
-    bool body_like = false;  // everything a body can be is tried: JSON lines, multipart
+    uint16_t credential = 0;  // a token is expected here: one of at most this many bytes is no opaque blob
+    bool content = false;     // a whole body or message: a text leaf gets "|text"
+    bool body_like = false;   // everything a body can be is tried: JSON lines, multipart
   };
   struct Place {
     PatternId pattern = 0;
-    std::string_view name;   // Field::name
+    std::string_view name;  // Field::name
   };
   struct Scratch {
-    std::string text;        // the unescaped or form-decoded value of this depth
-    std::string decoded;     // the output of this depth's decoder
+    std::string text;     // the unescaped or form-decoded value of this depth
+    std::string decoded;  // the output of this depth's decoder
   };
-  struct Frame {             // an open JSON container
-    size_t path = 0;         // length of path_ up to and including it
+  struct Frame {      // an open JSON container
+    size_t path = 0;  // length of path_ up to and including it
     PatternId pattern = 0;
-    PatternId element = 0;   // of its elements or members' values; arrays only
-    PatternId member = 0;    // of the last member; objects only
+    PatternId element = 0;  // of its elements or members' values; arrays only
+    PatternId member = 0;   // of the last member; objects only
     std::string_view name;
-    uint64_t index = 0;      // elements or members so far
+    uint64_t index = 0;  // elements or members so far
     uint64_t offset = 0;
     bool array = false;
     NameCounter::Scope scope;
@@ -138,10 +138,10 @@ class Extraction {
             float entropy);
   OriginId node(OriginNode origin);
   OriginNode child(OriginId parent, Decoder decoder, uint64_t offset, uint64_t length) const;
-  Place decoder_place(Place outer, Decoder decoder);                    // appends "|json"
-  Place key_place(PatternId parent, std::string_view key, uint32_t nth);   // appends "/key[n]"
+  Place decoder_place(Place outer, Decoder decoder);                          // appends "|json"
+  Place key_place(PatternId parent, std::string_view key, uint32_t nth);      // appends "/key[n]"
   Place member_place(PatternId pattern, std::string_view key, uint32_t nth);  // the same, its pattern known
-  Place name_place(Location location, std::string_view name, uint32_t nth);  // sets "header:name[n]"
+  Place name_place(Location location, std::string_view name, uint32_t nth);   // sets "header:name[n]"
   void append_nth(uint32_t nth);
   void start_path(std::string_view text);
   std::string_view keep_name(std::string_view name);
@@ -159,16 +159,16 @@ class Extraction {
   const Exchange* exchange_ = nullptr;
   const Part* part_ = nullptr;
   ExchangeFields* fields_ = nullptr;
-  Field field_;               // with what is the same for all fields of the part
+  Field field_;  // with what is the same for all fields of the part
   Direction direction_ = Direction::client_to_server;
-  uint64_t spent_ = 0;        // decoder output so far
+  uint64_t spent_ = 0;  // decoder output so far
   std::string path_;
   NameCounter names_;
   std::vector<Frame> frames_;
   std::vector<std::unique_ptr<Scratch>> scratch_;
   std::vector<std::unique_ptr<std::string>> kept_names_;  // escaped keys, alive until the part ends
   size_t kept_ = 0;
-  std::string lower_;         // a header name in lower case
+  std::string lower_;  // a header name in lower case
 };
 
 // wire * part / whole, rounded down; 0 when whole is 0.

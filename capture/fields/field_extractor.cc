@@ -111,9 +111,11 @@ struct FieldExtractor::State {
     connection.exchange.host = !host.empty() ? std::string(host) : info.server.ip.to_string();
     tell(connection, info.opened, info.first_packet, [&] {
       const auto endpoint = [&](const Endpoint& end, std::string_view ip, std::string_view port, Direction direction) {
-        if (end.ip.family != 0) extraction.plain(Location::connection, ip, end.ip.to_string(), Decoder::connection, {}, direction);
+        if (end.ip.family != 0)
+          extraction.plain(Location::connection, ip, end.ip.to_string(), Decoder::connection, {}, direction);
         if (end.port != 0) {
-          extraction.plain(Location::connection, port, std::to_string(end.port), Decoder::connection, {}, direction, ValueType::number);
+          extraction.plain(Location::connection, port, std::to_string(end.port), Decoder::connection, {}, direction,
+                           ValueType::number);
         }
       };
       endpoint(info.client, "client-ip", "client-port", Direction::client_to_server);
@@ -129,7 +131,8 @@ struct FieldExtractor::State {
     tell(connection, info.opened, info.first_packet, [&] {
       const auto field = [&](std::string_view name, std::string_view value, ValueType type = ValueType::string) {
         if (!value.empty()) {
-          extraction.plain(Location::tls, name, value, Decoder::tls_hello, tls.client_hello, Direction::client_to_server, type);
+          extraction.plain(Location::tls, name, value, Decoder::tls_hello, tls.client_hello,
+                           Direction::client_to_server, type);
         }
       };
       field("sni", tls.sni);
@@ -149,7 +152,8 @@ struct FieldExtractor::State {
     connection.server_hello_told = true;
     tell(connection, info.opened, info.first_packet, [&] {
       const auto field = [&](std::string_view name, std::string_view value) {
-        if (!value.empty()) extraction.plain(Location::tls, name, value, Decoder::connection, {}, Direction::server_to_client);
+        if (!value.empty())
+          extraction.plain(Location::tls, name, value, Decoder::connection, {}, Direction::server_to_client);
       };
       field("version", tls.version != 0 ? version_name(tls.version) : std::string());
       field("cipher", tls.cipher_name);
@@ -169,7 +173,8 @@ struct FieldExtractor::State {
   bool has_closed = false;
 };
 
-FieldExtractor::FieldExtractor(FieldSink& fields, ExtractLimits limits) : state_(std::make_unique<State>(fields, limits)) {}
+FieldExtractor::FieldExtractor(FieldSink& fields, ExtractLimits limits)
+    : state_(std::make_unique<State>(fields, limits)) {}
 FieldExtractor::~FieldExtractor() = default;
 
 void FieldExtractor::connection(const ConnectionInfo& info, ConnectionEvent event) {
@@ -180,7 +185,8 @@ void FieldExtractor::connection(const ConnectionInfo& info, ConnectionEvent even
       return;
     case ConnectionEvent::hello:
       state_->tell_addresses(info, info.tls_info.sni);
-      if (info.tls_info.client_hello_seen && !state_->connection_of(info).client_hello_told) state_->tell_client_hello(info);
+      if (info.tls_info.client_hello_seen && !state_->connection_of(info).client_hello_told)
+        state_->tell_client_hello(info);
       return;
     case ConnectionEvent::closed: {
       state_->tell_addresses(info, info.tls_info.sni);

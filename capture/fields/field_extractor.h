@@ -11,12 +11,12 @@
 namespace vitrine {
 
 struct ExtractLimits {
-  uint32_t depth = 16;                   // nested decoders per value
+  uint32_t depth = 16;  // nested decoders per value
   uint64_t fields_per_exchange = 4'000'000;
   uint64_t decoded_bytes_per_part = 256ull << 20;  // sum of all decoder outputs
   uint32_t json_depth = 512;
-  uint32_t value_bytes = 1u << 20;       // of one emitted value; longer ones are cut (Field::cut)
-  uint32_t patterns = 200'000;           // interned path patterns per shard
+  uint32_t value_bytes = 1u << 20;  // of one emitted value; longer ones are cut (Field::cut)
+  uint32_t patterns = 200'000;      // interned path patterns per shard
 };
 
 // One per shard. Fields of the connection itself (addresses, SNI, JA3/JA4,

@@ -41,7 +41,8 @@ constexpr uint64_t kOnes = 0x0101010101010101ull, kHighs = 0x8080808080808080ull
 // behind such a one may as well (borrows), which does not matter here.
 uint64_t special_bytes(uint64_t block) {
   const auto zero = [](uint64_t x) { return (x - kOnes) & ~x; };
-  return (block | (block - 0x20 * kOnes) | (block + kOnes) | zero(block ^ '"' * kOnes) | zero(block ^ '\\' * kOnes)) & kHighs;
+  return (block | (block - 0x20 * kOnes) | (block + kOnes) | zero(block ^ '"' * kOnes) | zero(block ^ '\\' * kOnes)) &
+         kHighs;
 }
 
 // Copies the text to `to`, which has room for it, and tells whether it was
@@ -54,7 +55,8 @@ bool copy_plain(char* to, std::string_view text) {
     size_t i = 0;
 #if defined(__SSE2__)
     if (size >= 16) {
-      const __m128i low = _mm_set1_epi8(0x20), quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), del = _mm_set1_epi8(0x7f);
+      const __m128i low = _mm_set1_epi8(0x20), quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'),
+                    del = _mm_set1_epi8(0x7f);
       const auto step = [&](size_t at) {
         const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at), block);
@@ -148,8 +150,8 @@ void FieldJsonWriter::prepare(const Field& field) {
   const Exchange& exchange = *field.exchange;
   const ConnectionInfo& connection = *exchange.connection;
   const std::string& process = exchange.process.empty() ? connection.process : exchange.process;
-  if (ready_ && exchange_ == exchange.id && time_ == field.time && direction_ == field.direction && host_ == exchange.host &&
-      process_ == process) {
+  if (ready_ && exchange_ == exchange.id && time_ == field.time && direction_ == field.direction &&
+      host_ == exchange.host && process_ == process) {
     return;
   }
   ready_ = true;
@@ -163,7 +165,8 @@ void FieldJsonWriter::prepare(const Field& field) {
   append_rfc3339(prefix_, field.time);
   prefix_.push_back('"');
   std::string client;
-  if (connection.client.ip.family != 0) client.append(",\"ip\":\"").append(connection.client.ip.to_string()).push_back('"');
+  if (connection.client.ip.family != 0)
+    client.append(",\"ip\":\"").append(connection.client.ip.to_string()).push_back('"');
   if (connection.client.port != 0) {
     client.append(",\"port\":");
     append_number(client, connection.client.port);
@@ -185,7 +188,8 @@ void FieldJsonWriter::prepare(const Field& field) {
 bool FieldJsonWriter::append_short(std::string& out, const Field& field, std::string_view type) {
   if (field.opaque || field.cut || field.value_type == ValueType::binary || prefix_.size() > kShortPrefix ||
       field.path.size() + field.value.size() + type.size() + field.decided_by.size() > LineBuffer::kTexts ||
-      field.value.size() > limits_.text || (field.confidence > 0 && field.confidence != usual_confidence(field.observation))) {
+      field.value.size() > limits_.text ||
+      (field.confidence > 0 && field.confidence != usual_confidence(field.observation))) {
     return false;
   }
   LineBuffer line;
@@ -247,7 +251,8 @@ void FieldJsonWriter::append(std::string& out, const Field& field, std::string_v
     out.append(",\"type\":");
     append_text(out, type);
   }
-  if (field.observation != Observation::none) out.append(",\"observation\":\"").append(to_string(field.observation)).push_back('"');
+  if (field.observation != Observation::none)
+    out.append(",\"observation\":\"").append(to_string(field.observation)).push_back('"');
   if (!field.decided_by.empty()) {
     out.append(",\"decided_by\":");
     append_text(out, field.decided_by);

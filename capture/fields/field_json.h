@@ -26,8 +26,8 @@
 namespace vitrine {
 
 struct FieldJsonLimits {
-  size_t text = 64 * 1024;  // bytes of a text value written; the rest is cut
-  size_t binary = 4 * 1024; // bytes of a binary value written (before base64)
+  size_t text = 64 * 1024;   // bytes of a text value written; the rest is cut
+  size_t binary = 4 * 1024;  // bytes of a binary value written (before base64)
 };
 
 // Appends lines; keeps what fields of one exchange have in common between

@@ -19,8 +19,10 @@ Decoder head_decoder(const Exchange& exchange) {
 // Where tokens stand: headers that authenticate, and those that guard against
 // forged or automated requests. 0 = not such a place.
 uint16_t credential_bytes(std::string_view name) {
-  if (name == "authorization" || name == "proxy-authorization" || name == "x-api-key" || name == "api-key") return kCredentialBytes;
-  if (name.find("csrf") != std::string_view::npos || name.find("xsrf") != std::string_view::npos) return kCredentialBytes;
+  if (name == "authorization" || name == "proxy-authorization" || name == "x-api-key" || name == "api-key")
+    return kCredentialBytes;
+  if (name.find("csrf") != std::string_view::npos || name.find("xsrf") != std::string_view::npos)
+    return kCredentialBytes;
   return name.ends_with("-token") || name == "token" ? kClientTokenBytes : 0;
 }
 
@@ -41,7 +43,8 @@ void Extraction::headers(const Part& part) {
       if (!extra || field.value.empty()) continue;
     }
     lower_.assign(field.name);
-    std::transform(lower_.begin(), lower_.end(), lower_.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::transform(lower_.begin(), lower_.end(), lower_.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     Value header;
     header.bytes = field.value;
     header.wire = root == Decoder::hpack ? field.length : field.value.size();
@@ -106,10 +109,12 @@ void Extraction::set_cookie(const Value& header) {
   value(make(parsed.value, parsed.value_offset), name_place(Location::cookie, parsed.name, 0));
   for (const SetCookie::Attribute& attribute : parsed.attributes) {
     std::string name(attribute.name.substr(0, kMaxSegment));
-    std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     const Place root = decoder_place(name_place(Location::header, "set-cookie", 0), Decoder::set_cookie);
     const Place cookie = key_place(root.pattern, parsed.name, 0);
-    leaf(make(attribute.value, attribute.value_offset), char_classes(attribute.value), key_place(cookie.pattern, name, 0), -1);
+    leaf(make(attribute.value, attribute.value_offset), char_classes(attribute.value),
+         key_place(cookie.pattern, name, 0), -1);
   }
 }
 
@@ -134,7 +139,8 @@ void Extraction::request_target(const Part& part) {
   method.wire = method.bytes.size();
   target.wire = target.bytes.size();
   if (!method.bytes.empty()) {
-    emit(method.bytes, ValueType::string, method, name_place(Location::path, "method", 0), node(method.origin), false, 0);
+    emit(method.bytes, ValueType::string, method, name_place(Location::path, "method", 0), node(method.origin), false,
+         0);
   }
   if (target.bytes.empty()) return;
   path_fields(target);
@@ -147,7 +153,8 @@ void Extraction::path_fields(const Value& target) {
   size_t begin = 0;
   if (!text.starts_with('/')) {
     const size_t scheme = text.find("://");
-    if (scheme != std::string_view::npos && scheme < text.find('?')) begin = std::min(text.find_first_of("/?", scheme + 3), text.size());
+    if (scheme != std::string_view::npos && scheme < text.find('?'))
+      begin = std::min(text.find_first_of("/?", scheme + 3), text.size());
   }
   const size_t question = std::min(text.find('?', begin), text.size());
   const auto make = [&](Decoder decoder, size_t at, size_t length) {
@@ -164,7 +171,8 @@ void Extraction::path_fields(const Value& target) {
   const Value path = make(Decoder::text, begin, question - begin);
   emit(path.bytes, ValueType::string, path, whole, node(path.origin), false, 0);
 
-  const PatternId segment_pattern = whole.pattern == 0 ? 0 : patterns_.intern(whole.pattern, PatternTable::Step::any_name);
+  const PatternId segment_pattern =
+      whole.pattern == 0 ? 0 : patterns_.intern(whole.pattern, PatternTable::Step::any_name);
   size_t index = 0;
   for (size_t at = begin; at < question;) {
     const size_t end = std::min(text.find('/', at), question);
@@ -175,7 +183,8 @@ void Extraction::path_fields(const Value& target) {
     }
     at = end + 1;
   }
-  if (question < text.size()) query(make(Decoder::text, question + 1, text.size() - question - 1), question + 1, parent);
+  if (question < text.size())
+    query(make(Decoder::text, question + 1, text.size() - question - 1), question + 1, parent);
 }
 
 // `offset`: of the query in the target, whose node is `parent`.

@@ -13,11 +13,11 @@ namespace {
 
 using C = CharClasses;
 constexpr uint16_t kAlnum = C::kDigit | C::kLower | C::kUpper | C::kHexLetter;
-constexpr size_t kMinBase64 = 16;      // characters
+constexpr size_t kMinBase64 = 16;  // characters
 constexpr size_t kMinHex = 24;
-constexpr size_t kOpaqueBytes = 64;    // decoded bytes from which a blob is reported opaque
+constexpr size_t kOpaqueBytes = 64;  // decoded bytes from which a blob is reported opaque
 constexpr size_t kDenseText = 128;
-constexpr size_t kExpansion = 1100;    // deflate's own maximum is 1032
+constexpr size_t kExpansion = 1100;  // deflate's own maximum is 1032
 
 std::string_view head_of(std::string_view text, size_t length) { return text.substr(0, std::min(length, text.size())); }
 
@@ -32,7 +32,8 @@ bool promising(std::string_view head) {
 
 // Base64 of random bytes has all kinds of characters, evenly; paths and words do not.
 bool dense_base64(std::string_view text, CharClasses classes) {
-  return classes.any(C::kDigit) && classes.any(C::kLower) && classes.any(C::kUpper) && byte_entropy(as_bytes(text)) >= 4.9F;
+  return classes.any(C::kDigit) && classes.any(C::kLower) && classes.any(C::kUpper) &&
+         byte_entropy(as_bytes(text)) >= 4.9F;
 }
 
 bool brotli_hint(std::string_view name) {
@@ -134,10 +135,12 @@ bool Extraction::open_jwt(const Value& value, Place place) {
   const uint64_t offsets[2] = {0, first + 1};
   std::string& decoded = scratch(value.depth).decoded;
   decoded.clear();
-  if (!base64_decode(segments[0], true, decoded) || !is_json_container(decoded, limits_.json_depth, false)) return false;
+  if (!base64_decode(segments[0], true, decoded) || !is_json_container(decoded, limits_.json_depth, false))
+    return false;
   if (decoded.find("\"alg\"") == std::string::npos) return false;
   decoded.clear();
-  if (!base64_decode(segments[1], true, decoded) || !is_json_container(decoded, limits_.json_depth, false)) return false;
+  if (!base64_decode(segments[1], true, decoded) || !is_json_container(decoded, limits_.json_depth, false))
+    return false;
   if (!spend(decoded.size() * 2)) return false;
 
   const OriginId whole = node(value.origin);
@@ -178,7 +181,8 @@ bool Extraction::open_data_url(const Value& value, Place place) {
   const std::string_view payload = text.substr(comma + 1);
   std::string& decoded = scratch(value.depth).decoded;
   decoded.clear();
-  if (payload.size() / 4 * 3 > budget() || !base64_decode(payload, false, decoded) || !spend(decoded.size())) return false;
+  if (payload.size() / 4 * 3 > budget() || !base64_decode(payload, false, decoded) || !spend(decoded.size()))
+    return false;
   descend(value, Decoder::base64, {comma + 1, payload.size()}, decoded, place);
   return true;
 }
@@ -187,7 +191,8 @@ bool Extraction::open_data_url(const Value& value, Place place) {
 bool Extraction::open_authorization(const Value& value, Place place) {
   const size_t space = value.bytes.find(' ');
   if (space == std::string_view::npos || value.bytes.find(' ', space + 1) != std::string_view::npos) return false;
-  if (head_of(value.bytes, space).find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") < space) return false;
+  if (head_of(value.bytes, space).find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") < space)
+    return false;
   Value token = value;
   token.bytes = value.bytes.substr(space + 1);
   const CharClasses classes = char_classes(token.bytes);
@@ -196,7 +201,8 @@ bool Extraction::open_authorization(const Value& value, Place place) {
     // Only add the origin when it is going to be used: open_jwt tests before it emits.
     std::string probe;
     const size_t dot = token.bytes.find('.');
-    if (!base64_decode(token.bytes.substr(0, dot), true, probe) || probe.find("\"alg\"") == std::string::npos) return false;
+    if (!base64_decode(token.bytes.substr(0, dot), true, probe) || probe.find("\"alg\"") == std::string::npos)
+      return false;
     token.origin = child(node(value.origin), Decoder::text, space + 1, token.bytes.size());
     return open_jwt(token, place);
   }
@@ -212,7 +218,8 @@ Extraction::Opening Extraction::open_base64(const Value& value, CharClasses clas
   std::string_view text = value.bytes;
   // A word in one case is a word; digits alone are a number.
   const bool mixed = classes.any(C::kLower) && classes.any(C::kUpper);
-  if (!mixed && !(classes.any(C::kDigit) && classes.any(C::kLower | C::kUpper)) && !classes.any(C::kPad)) return Opening::closed;
+  if (!mixed && !(classes.any(C::kDigit) && classes.any(C::kLower | C::kUpper)) && !classes.any(C::kPad))
+    return Opening::closed;
   const bool url = classes.any(C::kUrl64);
   const bool hint = brotli_hint(place.name);
   std::string& decoded = scratch(value.depth).decoded;
@@ -230,7 +237,8 @@ Extraction::Opening Extraction::open_base64(const Value& value, CharClasses clas
   decoded.clear();
   if (!base64_decode(text, url, decoded)) return Opening::closed;
   const Bytes bytes = as_bytes(decoded);
-  const bool readable = candidate && (reads_like_text(decoded) || is_json_container(decoded, limits_.json_depth, value.cut));
+  const bool readable =
+      candidate && (reads_like_text(decoded) || is_json_container(decoded, limits_.json_depth, value.cut));
   const bool known = !media_type(bytes).empty() && decoded.size() >= 32;
   if (readable || known) {
     if (!spend(decoded.size())) return Opening::closed;
@@ -240,7 +248,10 @@ Extraction::Opening Extraction::open_base64(const Value& value, CharClasses clas
   if (is_gzip(bytes) || is_zlib(bytes) || is_zstd(bytes) || hint) {
     // The compressed value vouches for the base64 around it. Decompression is tried
     // one level down; only its success adds to path and origins.
-    const Decoder kind = is_gzip(bytes) ? Decoder::gzip : is_zstd(bytes) ? Decoder::zstd : is_zlib(bytes) ? Decoder::zlib : Decoder::br;
+    const Decoder kind = is_gzip(bytes)   ? Decoder::gzip
+                         : is_zstd(bytes) ? Decoder::zstd
+                         : is_zlib(bytes) ? Decoder::zlib
+                                          : Decoder::br;
     const uint64_t bound = std::min<uint64_t>(budget(), decoded.size() * kExpansion);
     const Inflated inflated = decompress(kind, bytes, bound);
     if (inflated.complete && !inflated.bytes.empty() && spend(decoded.size() + inflated.bytes.size())) {
@@ -293,7 +304,8 @@ bool Extraction::open_compressed(const Value& value, Place place) {
 bool Extraction::inflate(Decoder kind, const Value& value, Place place) {
   const uint64_t bound = std::min<uint64_t>(budget(), uint64_t{value.bytes.size()} * kExpansion);
   const Inflated inflated = decompress(kind, as_bytes(value.bytes), bound);
-  if (inflated.state == Decompressor::State::bound) issue(Cause::truncated, "fields: a part decodes to more bytes than are kept");
+  if (inflated.state == Decompressor::State::bound)
+    issue(Cause::truncated, "fields: a part decodes to more bytes than are kept");
   // A cut body may hold a cut stream: what came of it still counts, but its
   // replay must give the same bytes, which decompress() guarantees.
   const bool usable = inflated.complete || (value.cut && inflated.state == Decompressor::State::more);
@@ -336,12 +348,14 @@ void Extraction::leaf(const Value& value, CharClasses classes, Place place, floa
   if (text.size() <= value.credential) opaque_entropy = -1;
   const bool opaque = opaque_entropy >= 0;
   if (!value.content || binary || opaque) {
-    emit(text, binary ? ValueType::binary : ValueType::string, value, place, node(value.origin), opaque, opaque_entropy);
+    emit(text, binary ? ValueType::binary : ValueType::string, value, place, node(value.origin), opaque,
+         opaque_entropy);
     return;
   }
   PathMark mark(path_);
   const Place as_text_place = decoder_place(place, Decoder::text);
-  emit(text, ValueType::string, value, as_text_place, node(child(node(value.origin), Decoder::text, 0, text.size())), false, 0);
+  emit(text, ValueType::string, value, as_text_place, node(child(node(value.origin), Decoder::text, 0, text.size())),
+       false, 0);
 }
 
 }  // namespace vitrine

@@ -105,9 +105,18 @@ std::string PatternTable::text(PatternId id) const {
     const Node& node = nodes_[*it];
     switch (node.step) {
       case Step::location: out.append(node.text); break;
-      case Step::name: out.push_back(':'); append_path_segment(out, node.text); break;
-      case Step::decoder: out.push_back('|'); out.append(node.text); break;
-      case Step::key: out.push_back('/'); append_path_segment(out, node.text); break;
+      case Step::name:
+        out.push_back(':');
+        append_path_segment(out, node.text);
+        break;
+      case Step::decoder:
+        out.push_back('|');
+        out.append(node.text);
+        break;
+      case Step::key:
+        out.push_back('/');
+        append_path_segment(out, node.text);
+        break;
       case Step::index: out.append("/*"); break;
       case Step::any_name: out.append(":*"); break;
     }

@@ -60,10 +60,10 @@ class PatternTable {
     PatternId parent = 0;
     Step step = Step::location;
     uint64_t hash = 0;
-    std::string_view text;  // in chunks_
-    PatternId follower = 0; // the member that came after this one the last time
-    PatternId first = 0;    // of an object: its first member the last time
-    uint64_t key_hash = 0;  // hash_key(text, 0); set by member()
+    std::string_view text;   // in chunks_
+    PatternId follower = 0;  // the member that came after this one the last time
+    PatternId first = 0;     // of an object: its first member the last time
+    uint64_t key_hash = 0;   // hash_key(text, 0); set by member()
   };
   void grow();
   std::string_view keep(std::string_view text);

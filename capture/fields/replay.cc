@@ -12,8 +12,14 @@ namespace {
 
 bool takes_whole_parent(Decoder decoder) {
   switch (decoder) {
-    case Decoder::gzip: case Decoder::zlib: case Decoder::deflate: case Decoder::br: case Decoder::zstd:
-    case Decoder::websocket: case Decoder::permessage_deflate: case Decoder::base64: return true;
+    case Decoder::gzip:
+    case Decoder::zlib:
+    case Decoder::deflate:
+    case Decoder::br:
+    case Decoder::zstd:
+    case Decoder::websocket:
+    case Decoder::permessage_deflate:
+    case Decoder::base64: return true;
     default: return false;
   }
 }
@@ -49,15 +55,22 @@ Result<std::string> websocket_payload(Bytes frames) {
 
 }  // namespace
 
-Result<std::string> replay_step(Decoder decoder, Bytes parent_output, uint64_t offset, uint64_t length, uint64_t max_output) {
+Result<std::string> replay_step(Decoder decoder, Bytes parent_output, uint64_t offset, uint64_t length,
+                                uint64_t max_output) {
   if (length == 0 && offset == 0 && takes_whole_parent(decoder)) length = parent_output.size();
   const auto span = slice(parent_output, offset, length);
   if (!span) return fail(ErrorCode::malformed, "an origin's span lies outside what it is a span of");
   const std::string_view text = as_text(*span);
-  const auto refused = [&] { return fail(ErrorCode::malformed, "the bytes are not " + std::string(to_string(decoder))); };
+  const auto refused = [&] {
+    return fail(ErrorCode::malformed, "the bytes are not " + std::string(to_string(decoder)));
+  };
   std::string out;
   switch (decoder) {
-    case Decoder::gzip: case Decoder::zlib: case Decoder::deflate: case Decoder::br: case Decoder::zstd: {
+    case Decoder::gzip:
+    case Decoder::zlib:
+    case Decoder::deflate:
+    case Decoder::br:
+    case Decoder::zstd: {
       Inflated inflated = decompress(decoder, *span, max_output);
       if (inflated.bytes.empty() && !inflated.complete) return refused();
       return std::move(inflated.bytes);
@@ -82,15 +95,26 @@ Result<std::string> replay_step(Decoder decoder, Bytes parent_output, uint64_t o
     case Decoder::websocket: return websocket_payload(*span);
     case Decoder::hpack:
     case Decoder::permessage_deflate:
-      return fail(ErrorCode::unsupported, std::string(to_string(decoder)) + " depends on what its connection carried before");
-    case Decoder::stream: case Decoder::http1_head: case Decoder::request_target: case Decoder::cookie:
-    case Decoder::set_cookie: case Decoder::multipart: case Decoder::text: case Decoder::tls_hello: case Decoder::dns:
-    case Decoder::connection: case Decoder::grpc_web: case Decoder::connect_envelope: return std::string(text);
+      return fail(ErrorCode::unsupported,
+                  std::string(to_string(decoder)) + " depends on what its connection carried before");
+    case Decoder::stream:
+    case Decoder::http1_head:
+    case Decoder::request_target:
+    case Decoder::cookie:
+    case Decoder::set_cookie:
+    case Decoder::multipart:
+    case Decoder::text:
+    case Decoder::tls_hello:
+    case Decoder::dns:
+    case Decoder::connection:
+    case Decoder::grpc_web:
+    case Decoder::connect_envelope: return std::string(text);
   }
   return fail(ErrorCode::internal, "an origin has an unknown decoder");
 }
 
-Result<std::string> replay_chain(const OriginTable& table, OriginId id, const Exchange& exchange, const Part& part, Bytes pieces) {
+Result<std::string> replay_chain(const OriginTable& table, OriginId id, const Exchange& exchange, const Part& part,
+                                 Bytes pieces) {
   std::vector<OriginId> chain;
   for (OriginId at = id;; at = table[at].parent) {
     if (at >= table.size()) return fail(ErrorCode::malformed, "no such origin node");

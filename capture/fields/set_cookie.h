@@ -13,9 +13,9 @@ namespace vitrine {
 
 struct SetCookie {
   struct Attribute {
-    std::string_view name;   // as sent: "Max-Age"
-    std::string_view value;  // empty for flags ("Secure")
-    size_t value_offset = 0; // in the header value
+    std::string_view name;    // as sent: "Max-Age"
+    std::string_view value;   // empty for flags ("Secure")
+    size_t value_offset = 0;  // in the header value
   };
   std::string_view name, value;
   size_t value_offset = 0;

@@ -44,8 +44,10 @@ constexpr uint16_t kAllClasses = [] {
 // Letters, digits, space and the punctuation of texts, URLs and identifiers.
 constexpr std::array<uint8_t, 256> make_texture() {
   std::array<uint8_t, 256> table{};
-  for (size_t c = 0; c < 256; ++c) table[c] = c >= 0x80 || (kClasses[c] & (CharClasses::kDigit | CharClasses::kLower | CharClasses::kUpper)) != 0;
-  for (const char c : {' ', '.', ',', ':', '-', '_', '@', '/', '\n', '=', '&', '"', '\''}) table[static_cast<size_t>(c)] = 1;
+  for (size_t c = 0; c < 256; ++c)
+    table[c] = c >= 0x80 || (kClasses[c] & (CharClasses::kDigit | CharClasses::kLower | CharClasses::kUpper)) != 0;
+  for (const char c : {' ', '.', ',', ':', '-', '_', '@', '/', '\n', '=', '&', '"', '\''})
+    table[static_cast<size_t>(c)] = 1;
   return table;
 }
 constexpr auto kTexture = make_texture();
@@ -63,7 +65,7 @@ bool plain_ascii_block(const char* data) {
   uint64_t block;
   std::memcpy(&block, data, 8);
   if (block & kHighs) return false;
-  const uint64_t low = block - 0x2020202020202020ull;            // borrows only from bytes below 0x20
+  const uint64_t low = block - 0x2020202020202020ull;  // borrows only from bytes below 0x20
   const uint64_t del = (block ^ 0x7f7f7f7f7f7f7f7full) - 0x0101010101010101ull;
   return ((low | del) & kHighs) == 0;
 }
@@ -151,13 +153,25 @@ std::string_view media_type(Bytes b) {
     std::string_view type;
   };
   static constexpr Magic kMagics[] = {
-      {"\x89PNG\r\n\x1a\n"sv, "image/png"}, {"\xff\xd8\xff"sv, "image/jpeg"}, {"GIF87a"sv, "image/gif"},
-      {"GIF89a"sv, "image/gif"},            {"\0\0\1\0"sv, "image/x-icon"},   {"OggS\0"sv, "audio/ogg"},
-      {"ID3"sv, "audio/mpeg"},              {"\xff\xfb"sv, "audio/mpeg"},     {"\xff\xf3"sv, "audio/mpeg"},
-      {"fLaC\0"sv, "audio/flac"},           {"\x1a\x45\xdf\xa3"sv, "video/webm"}, {"%PDF-"sv, "application/pdf"},
-      {"PK\3\4"sv, "application/zip"},      {"PK\5\6"sv, "application/zip"},  {"wOFF"sv, "font/woff"},
-      {"wOF2"sv, "font/woff2"},             {"\0asm\1\0\0\0"sv, "application/wasm"},
-      {"II*\0"sv, "image/tiff"},            {"MM\0*"sv, "image/tiff"},
+      {"\x89PNG\r\n\x1a\n"sv, "image/png"},
+      {"\xff\xd8\xff"sv, "image/jpeg"},
+      {"GIF87a"sv, "image/gif"},
+      {"GIF89a"sv, "image/gif"},
+      {"\0\0\1\0"sv, "image/x-icon"},
+      {"OggS\0"sv, "audio/ogg"},
+      {"ID3"sv, "audio/mpeg"},
+      {"\xff\xfb"sv, "audio/mpeg"},
+      {"\xff\xf3"sv, "audio/mpeg"},
+      {"fLaC\0"sv, "audio/flac"},
+      {"\x1a\x45\xdf\xa3"sv, "video/webm"},
+      {"%PDF-"sv, "application/pdf"},
+      {"PK\3\4"sv, "application/zip"},
+      {"PK\5\6"sv, "application/zip"},
+      {"wOFF"sv, "font/woff"},
+      {"wOF2"sv, "font/woff2"},
+      {"\0asm\1\0\0\0"sv, "application/wasm"},
+      {"II*\0"sv, "image/tiff"},
+      {"MM\0*"sv, "image/tiff"},
   };
   if (b.size() < 8) return {};
   for (const Magic& magic : kMagics) {
@@ -193,7 +207,8 @@ bool is_form(std::string_view text) {
     if (name.any(C::kSpace | C::kControl | C::kHigh | C::kStd64)) return false;
     if (name.any(C::kOther)) {
       for (const char c : pair.substr(0, equals)) {
-        if ((kClasses[static_cast<uint8_t>(c)] & C::kOther) != 0 && c != '[' && c != ']' && c != '$' && c != ':') return false;
+        if ((kClasses[static_cast<uint8_t>(c)] & C::kOther) != 0 && c != '[' && c != ']' && c != '$' && c != ':')
+          return false;
       }
     }
     if (char_classes(pair.substr(equals + 1)).any(C::kSpace | C::kControl)) return false;

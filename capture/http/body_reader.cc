@@ -44,10 +44,8 @@ void BodyReader::add(Bytes bytes, StreamSpan span) {
   wire_ += bytes.size();
   append_span(pieces_, span);
   if (cut_ != Cause::decoded || discard_ != Cause::decoded) return;
-  if (stages_.empty())
-    content(bytes, true);
-  else
-    decode(0, bytes);
+  if (stages_.empty()) content(bytes, true);
+  else decode(0, bytes);
 }
 
 void BodyReader::decode(size_t index, Bytes bytes) {
@@ -170,10 +168,8 @@ BodyReader::Outcome BodyReader::finish(bool complete) {
   }
   out.content = !view_.empty() ? view_ : kept_ ? kept_->view() : Bytes{};
   if (!limits_.digests) return out;
-  if (out.content.empty())
-    digest_ = kEmptySha256;
-  else
-    digest_ = to_hex(vitrine::sha256(out.content));
+  if (out.content.empty()) digest_ = kEmptySha256;
+  else digest_ = to_hex(vitrine::sha256(out.content));
   return out;
 }
 

@@ -48,21 +48,14 @@ inline FrameHeader parse_frame_header(const uint8_t* b) {
 
 inline bool frame_size_allowed(const FrameHeader& h) {
   switch (h.type) {
-    case kPriority:
-      return h.length == 5;
+    case kPriority: return h.length == 5;
     case kRstStream:
-    case kWindowUpdate:
-      return h.length == 4;
-    case kSettings:
-      return h.length % 6 == 0 && ((h.flags & kAck) == 0 || h.length == 0);
-    case kPing:
-      return h.length == 8;
-    case kGoaway:
-      return h.length >= 8;
-    case kPushPromise:
-      return h.length >= 4;
-    default:
-      return true;
+    case kWindowUpdate: return h.length == 4;
+    case kSettings: return h.length % 6 == 0 && ((h.flags & kAck) == 0 || h.length == 0);
+    case kPing: return h.length == 8;
+    case kGoaway: return h.length >= 8;
+    case kPushPromise: return h.length >= 4;
+    default: return true;
   }
 }
 
@@ -71,27 +64,18 @@ inline bool frame_size_allowed(const FrameHeader& h) {
 inline bool plausible_frame(const FrameHeader& h, uint32_t max_frame) {
   if (h.length > max_frame || h.reserved || !frame_size_allowed(h)) return false;
   switch (h.type) {
-    case kData:
-      return h.stream != 0 && (h.flags & ~(kEndStream | kPadded)) == 0;
+    case kData: return h.stream != 0 && (h.flags & ~(kEndStream | kPadded)) == 0;
     case kHeaders:
       return h.stream != 0 && h.length > 0 && (h.flags & ~(kEndStream | kEndHeaders | kPadded | kPriorityFlag)) == 0;
     case kPriority:
-    case kRstStream:
-      return h.stream != 0 && h.flags == 0;
-    case kSettings:
-      return h.stream == 0 && (h.flags & ~kAck) == 0;
-    case kPushPromise:
-      return h.stream % 2 == 1 && (h.flags & ~(kEndHeaders | kPadded)) == 0;
-    case kPing:
-      return h.stream == 0 && (h.flags & ~kAck) == 0;
-    case kGoaway:
-      return h.stream == 0 && h.flags == 0;
-    case kWindowUpdate:
-      return h.flags == 0;
-    case kContinuation:
-      return h.stream != 0 && (h.flags & ~kEndHeaders) == 0;
-    default:
-      return false;
+    case kRstStream: return h.stream != 0 && h.flags == 0;
+    case kSettings: return h.stream == 0 && (h.flags & ~kAck) == 0;
+    case kPushPromise: return h.stream % 2 == 1 && (h.flags & ~(kEndHeaders | kPadded)) == 0;
+    case kPing: return h.stream == 0 && (h.flags & ~kAck) == 0;
+    case kGoaway: return h.stream == 0 && h.flags == 0;
+    case kWindowUpdate: return h.flags == 0;
+    case kContinuation: return h.stream != 0 && (h.flags & ~kEndHeaders) == 0;
+    default: return false;
   }
 }
 

@@ -65,10 +65,8 @@ void SseParser::line(std::string_view text, uint64_t offset, uint64_t next) {
     at = offset + static_cast<uint64_t>(value.data() - text.data());
   }
   if (overlong_) cut_ = true;
-  if (!has_data_)
-    within_ = {at, 0};
-  else
-    data_.push_back('\n');
+  if (!has_data_) within_ = {at, 0};
+  else data_.push_back('\n');
   has_data_ = true;
   const size_t room = kEventBound - std::min(kEventBound, data_.size());
   if (value.size() > room) cut_ = true;

@@ -96,7 +96,8 @@ Status read_har(Bytes file, ExchangeSink& sink) {
   } else {
     position = find_entries_behind_damage(text);
     if (position == text.npos) {
-      return fail(ErrorCode::malformed, "no log.entries array found: this is not a HAR 1.2 file, or it is cut before its first entry");
+      return fail(ErrorCode::malformed,
+                  "no log.entries array found: this is not a HAR 1.2 file, or it is cut before its first entry");
     }
     sink.issue({Cause::malformed, "har: damaged before log.entries; the entries are read all the same", 0, 0});
   }
@@ -120,8 +121,10 @@ Status read_har(Bytes file, ExchangeSink& sink) {
     }
     if (!whole) {
       damage = tree.last_token().kind == Kind::cut ? Cause::truncated : Cause::malformed;
-      sink.issue({damage, damage == Cause::truncated ? "har: the file ends inside an entry"
-                                                     : "har: an entry is not JSON; reading goes on at the next one", index, index});
+      sink.issue({damage,
+                  damage == Cause::truncated ? "har: the file ends inside an entry"
+                                             : "har: an entry is not JSON; reading goes on at the next one",
+                  index, index});
     }
     if (!tree.empty() && tree.root().kind == Kind::begin_object) {
       HarEntry(tree, index, damage, sink).emit();

@@ -7,7 +7,8 @@
 // file: a string with its quotes, or the list that holds the headers.
 //
 // Entries that were answered from a browser's cache or blocked inside it, and
-// those of schemes that stay there (data:, blob: …), were transmitted to nobody: they are counted as issues and give no exchange.
+// those of schemes that stay there (data:, blob: …), were transmitted to nobody: they are counted as issues and give no
+// exchange.
 #pragma once
 
 #include <string>
@@ -18,7 +19,7 @@
 namespace vitrine {
 
 std::string har_comment(Bytes file);  // log.comment, when it stands before the entries
-bool looks_like_har(Bytes file);  // BOM allowed; a key "log" within the first 4 KiB
+bool looks_like_har(Bytes file);      // BOM allowed; a key "log" within the first 4 KiB
 // Every entry becomes one exchange on a connection numbered by its 1-based
 // index. Error only when there is no log.entries at all; damaged entries give
 // what stands before the damage and are counted, a cut file yields the entries

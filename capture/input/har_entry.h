@@ -33,7 +33,8 @@ class HarEntry final : private SseParser::Sink {
   void request_parameters(const Node* post, const Node* params);
   void response_body(const Node* entry, const Node* response);
   void body(Direction direction, const Node* text, bool base64);
-  void deliver(Direction direction, StreamSpan span, Bytes content, uint64_t wire, std::span<const Decoder> steps, Cause cause);
+  void deliver(Direction direction, StreamSpan span, Bytes content, uint64_t wire, std::span<const Decoder> steps,
+               Cause cause);
   void event_messages(const Node* list);
   void websocket_messages(const Node* list);
   void missing(Direction direction, double size);
@@ -51,12 +52,12 @@ class HarEntry final : private SseParser::Sink {
   Exchange exchange_;
   CloseReason reason_ = CloseReason::complete;
   std::vector<HeaderField> headers_;
-  std::deque<std::string> made_;        // header values put together here
-  std::vector<StreamSpan> blocks_;      // of the head in headers_
+  std::deque<std::string> made_;    // header values put together here
+  std::vector<StreamSpan> blocks_;  // of the head in headers_
   StreamSpan piece_;
-  std::vector<Decoder> event_steps_;    // of the event stream being split
+  std::vector<Decoder> event_steps_;  // of the event stream being split
   bool event_seen_ = false;
-  double content_length_ = 0;           // of the head in headers_
+  double content_length_ = 0;  // of the head in headers_
 };
 
 }  // namespace vitrine

@@ -18,11 +18,11 @@ class JsonTree {
  public:
   struct Node {
     JsonToken::Kind kind = JsonToken::Kind::literal_null;  // begin_object, begin_array, or a scalar
-    std::string_view key;       // in an object
-    std::string_view text;      // string: unescaped; number, literal: lexeme
-    uint64_t offset = 0;        // in the input; strings: of the opening quote
-    uint64_t length = 0;        // quotes or brackets included
-    bool cut = false;           // the input ended, or was damaged, inside this string or container
+    std::string_view key;                                  // in an object
+    std::string_view text;                                 // string: unescaped; number, literal: lexeme
+    uint64_t offset = 0;                                   // in the input; strings: of the opening quote
+    uint64_t length = 0;                                   // quotes or brackets included
+    bool cut = false;                            // the input ended, or was damaged, inside this string or container
     uint32_t first_child = 0, next_sibling = 0;  // 0 = none (node 0 is the root, nobody's child)
   };
 

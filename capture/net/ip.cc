@@ -40,10 +40,8 @@ Chain walk_extensions(uint8_t& header, Bytes& bytes) {
         if ((load_u16(bytes.data() + 2, true) & 0xfff9) != 0) return Chain::fragment;
         length = 8;
         break;
-      case kNoNext:
-        return Chain::nothing;
-      default:
-        return Chain::payload;
+      case kNoNext: return Chain::nothing;
+      default: return Chain::payload;
     }
     if (length > bytes.size()) return Chain::cut;
     header = bytes[0];
@@ -94,10 +92,8 @@ struct IpReassembler::State {
   // `fragmented`: they come out of reassembly; a fragment inside would be one of a fragment.
   bool extensions(const Packet& packet, Datagram& out, bool fragmented) {
     switch (walk_extensions(out.protocol, out.payload)) {
-      case Chain::payload:
-        return true;
-      case Chain::nothing:
-        return false;
+      case Chain::payload: return true;
+      case Chain::nothing: return false;
       case Chain::cut:
         if (out.missing > 0) {
           report(packet, Cause::truncated, "ip: extension headers cut by the snap length");
@@ -105,8 +101,7 @@ struct IpReassembler::State {
           report(packet, Cause::malformed, "ip: extension headers run past the packet");
         }
         return false;
-      case Chain::fragment:
-        break;
+      case Chain::fragment: break;
     }
     if (fragmented) {
       report(packet, Cause::malformed, "ip: a fragment inside a reassembled datagram");
@@ -201,13 +196,9 @@ bool IpReassembler::decode(const Packet& packet, Datagram& out) {
   const Bytes ip = packet.data.subspan(link.offset);
   if (ip.empty()) return state_->short_header(packet, ip, 20);
   switch (ip[0] >> 4) {
-    case 4:
-      return state_->ipv4(packet, ip, link.offset, out);
-    case 6:
-      return state_->ipv6(packet, ip, link.offset, out);
-    default:
-      state_->report(packet, Cause::malformed, "ip: version is neither 4 nor 6");
-      return false;
+    case 4: return state_->ipv4(packet, ip, link.offset, out);
+    case 6: return state_->ipv6(packet, ip, link.offset, out);
+    default: state_->report(packet, Cause::malformed, "ip: version is neither 4 nor 6"); return false;
   }
 }
 

@@ -30,8 +30,7 @@ LinkPayload follow(const Packet& packet, uint32_t type, uint64_t offset) {
   for (int tags = 0; tags <= kMaxTags; ++tags) {
     switch (type) {
       case 0x0800:
-      case 0x86dd:
-        return ip_at(offset);
+      case 0x86dd: return ip_at(offset);
       case 0x8100:  // 802.1Q
       case 0x88a8:  // 802.1ad
       case 0x9100:
@@ -46,10 +45,8 @@ LinkPayload follow(const Packet& packet, uint32_t type, uint64_t offset) {
         if (protocol == 0x0021 || protocol == 0x0057) return ip_at(offset + 8);
         return {};  // link control
       }
-      case 0x0806:
-        return {};  // ARP
-      default:
-        break;
+      case 0x0806: return {};  // ARP
+      default: break;
     }
     if (type < 0x0600) return refuse(packet, Cause::unsupported, "link: 802.3 frame with LLC skipped");
     char text[64];
@@ -82,8 +79,7 @@ LinkPayload strip_link_layer(const Packet& packet) {
     case kRawBsd:
     case kRawOpenBsd:
     case kIpv4:
-    case kIpv6:
-      return ip_at(0);
+    case kIpv6: return ip_at(0);
     case kNull:
     case kLoop: {
       if (frame.size() < 4) return cut(packet);

@@ -31,10 +31,8 @@ bool looks_like_capture(Bytes file) {
       case kPcapIxiaHardware:
       case kPcapIxiaSoftware:
       case kPcapNavtel:
-      case kPcapngSection:
-        return true;
-      default:
-        break;
+      case kPcapngSection: return true;
+      default: break;
     }
   }
   return false;

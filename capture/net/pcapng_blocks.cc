@@ -10,26 +10,18 @@ constexpr uint32_t kByteOrderMagic = 0x1a2b3c4d;
 // others: packet data may look like a small block of any type.
 uint64_t least_length(uint32_t type) {
   switch (type) {
-    case pcapng::kInterface:
-      return 20;
+    case pcapng::kInterface: return 20;
     case pcapng::kObsoletePacket:
-    case pcapng::kEnhancedPacket:
-      return 32;
+    case pcapng::kEnhancedPacket: return 32;
     case pcapng::kSimplePacket:
-    case pcapng::kNames:
-      return 16;
-    case pcapng::kStatistics:
-      return 24;
-    case pcapng::kSecrets:
-      return 20;
+    case pcapng::kNames: return 16;
+    case pcapng::kStatistics: return 24;
+    case pcapng::kSecrets: return 20;
     case pcapng::kSystemdJournal:
     case pcapng::kCustomCopy:
-    case pcapng::kCustomNoCopy:
-      return 16;
-    case kPcapngSection:
-      return 28;
-    default:
-      return 0;
+    case pcapng::kCustomNoCopy: return 16;
+    case kPcapngSection: return 28;
+    default: return 0;
   }
 }
 

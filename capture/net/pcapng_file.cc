@@ -45,18 +45,12 @@ Timestamp time_of(uint64_t ticks, const Interface& interface) {
 
 std::string_view secrets_name(uint32_t type) {
   switch (type) {
-    case 0x5353484b:
-      return "SSH key log";
-    case 0x57474b4c:
-      return "WireGuard key log";
-    case 0x5a4e574b:
-      return "ZigBee NWK key";
-    case 0x5a415053:
-      return "ZigBee APS key";
-    case 0x55414b4c:
-      return "OPC UA key log";
-    default:
-      return {};
+    case 0x5353484b: return "SSH key log";
+    case 0x57474b4c: return "WireGuard key log";
+    case 0x5a4e574b: return "ZigBee NWK key";
+    case 0x5a415053: return "ZigBee APS key";
+    case 0x55414b4c: return "OPC UA key log";
+    default: return {};
   }
 }
 
@@ -74,9 +68,7 @@ class PcapngReader : public PacketReader {
       }
       if (skip_section_) continue;
       switch (block.type) {
-        case pcapng::kInterface:
-          interface(block);
-          break;
+        case pcapng::kInterface: interface(block); break;
         case pcapng::kEnhancedPacket:
           if (enhanced(block, packet)) return true;
           break;
@@ -86,28 +78,15 @@ class PcapngReader : public PacketReader {
         case pcapng::kObsoletePacket:
           if (obsolete(block, packet)) return true;
           break;
-        case pcapng::kNames:
-          names(block);
-          break;
-        case pcapng::kStatistics:
-          statistics(block);
-          break;
-        case pcapng::kSecrets:
-          secrets(block);
-          break;
-        case pcapng::kSystemdJournal:
-          skip_record("pcapng: systemd journal entries skipped");
-          break;
+        case pcapng::kNames: names(block); break;
+        case pcapng::kStatistics: statistics(block); break;
+        case pcapng::kSecrets: secrets(block); break;
+        case pcapng::kSystemdJournal: skip_record("pcapng: systemd journal entries skipped"); break;
         case pcapng::kSysdigEvent:
-        case pcapng::kSysdigEventFlags:
-          skip_record("pcapng: sysdig events skipped");
-          break;
+        case pcapng::kSysdigEventFlags: skip_record("pcapng: sysdig events skipped"); break;
         case pcapng::kCustomCopy:
-        case pcapng::kCustomNoCopy:
-          custom(block);
-          break;
-        default:
-          break;  // the format asks readers to skip what they do not know
+        case pcapng::kCustomNoCopy: custom(block); break;
+        default: break;  // the format asks readers to skip what they do not know
       }
     }
     finish();
@@ -154,17 +133,12 @@ class PcapngReader : public PacketReader {
     while (options.next()) {
       ByteReader value(options.value(), big());
       switch (options.code()) {
-        case 2:
-          name = as_text(options.value());
-          break;
-        case 9:
-          entry.resolution = options.value().size() == 1 ? value.u8() : entry.resolution;
-          break;
+        case 2: name = as_text(options.value()); break;
+        case 9: entry.resolution = options.value().size() == 1 ? value.u8() : entry.resolution; break;
         case 14:
           if (options.value().size() == 8) entry.offset_seconds = static_cast<int64_t>(value.u64());
           break;
-        default:
-          break;
+        default: break;
       }
     }
     if (options.damaged()) damaged("pcapng: options of an interface run past their block");

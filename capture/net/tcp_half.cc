@@ -36,8 +36,7 @@ bool TcpHalf::start_at(uint32_t sequence) {
       drain();
       return true;
     case Phase::open:
-    case Phase::closed:
-      return could_start_at(sequence);
+    case Phase::closed: return could_start_at(sequence);
   }
   return false;
 }

@@ -109,7 +109,8 @@ Result<Input> Input::open(const std::string& path, const InputOptions& options, 
     }
   } else if (looks_like_exchange_log(bytes)) {
     summary.format = InputFormat::exchange_log;
-    if (std::string comment = exchange_log_comment(bytes); !comment.empty()) summary.comments.push_back(std::move(comment));
+    if (std::string comment = exchange_log_comment(bytes); !comment.empty())
+      summary.comments.push_back(std::move(comment));
   } else if (looks_like_har(bytes)) {
     summary.format = InputFormat::har;
     if (std::string comment = har_comment(bytes); !comment.empty()) summary.comments.push_back(std::move(comment));
@@ -134,8 +135,7 @@ Status Input::run(IssueLog& issues, const ConsumerFactory& consumer, const Merge
   if (summary_.format == InputFormat::har || summary_.format == InputFormat::exchange_log) {
     const std::unique_ptr<ShardConsumer> only = consumer(0);
     WholeFileSink sink(*only, merge);
-    const Status read =
-        summary_.format == InputFormat::har ? read_har(bytes, sink) : read_exchange_log(bytes, sink);
+    const Status read = summary_.format == InputFormat::har ? read_har(bytes, sink) : read_exchange_log(bytes, sink);
     if (!read) {
       Error error = read.error();
       if (error.where.empty()) error.where = summary_.path;

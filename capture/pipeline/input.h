@@ -19,15 +19,15 @@ std::string_view to_string(InputFormat format);
 struct InputOptions {
   std::vector<std::string> key_logs;  // paths of SSLKEYLOGFILEs, besides secrets in the file
   unsigned threads = 1;
-  bool digest = false;                // compute sha256 and case_key of the file (a pass over it)
+  bool digest = false;                   // compute sha256 and case_key of the file (a pass over it)
   bool ignore_embedded_secrets = false;  // audit what an observer without keys sees
-  HttpLimits http;                    // of packet captures
+  HttpLimits http;                       // of packet captures
 };
 
 // What is known of an input besides its exchanges.
 struct InputSummary {
   std::string path;
-  std::string sha256;                 // hex, of the (uncompressed) bytes; empty unless asked for
+  std::string sha256;  // hex, of the (uncompressed) bytes; empty unless asked for
   // SHA-256 of "vitrine case key" and the file: a key that only holders of the
   // recording can make, so that equal input gives equal digests in a report
   // without letting its readers try values out. Empty unless asked for.
@@ -38,10 +38,10 @@ struct InputSummary {
   std::vector<std::string> comments;  // section comments
   std::vector<std::string> interfaces;
   uint64_t packets = 0, dropped = 0;
-  uint64_t secrets = 0;               // key-log lines held for it
-  std::vector<NameRecord> names;      // name resolution blocks
+  uint64_t secrets = 0;           // key-log lines held for it
+  std::vector<NameRecord> names;  // name resolution blocks
   Timestamp first, last;
-  bool simulated() const;             // a comment says SIMULATED
+  bool simulated() const;  // a comment says SIMULATED
 };
 
 // An opened input. Owns the mapped file; run() may be called repeatedly.

@@ -71,7 +71,12 @@ struct Worker {
 class Reader {
  public:
   Reader(PacketReader& packets, IssueLog& issues, PipelineSummary& summary, size_t shards)
-      : packets_(packets), ip_(issues), summary_(summary), shards_(shards), load_(shards), shard_of_(kBuckets, kUnassigned) {}
+      : packets_(packets),
+        ip_(issues),
+        summary_(summary),
+        shards_(shards),
+        load_(shards),
+        shard_of_(kBuckets, kUnassigned) {}
 
   std::shared_ptr<Batch> next() {
     auto batch = std::make_shared<Batch>();
@@ -209,12 +214,14 @@ Status write_in_order(std::span<std::unique_ptr<ShardOutput>> outputs,
     size_t best = outputs.size();
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (next[i] == outputs[i]->marks.size()) continue;
-      if (best == outputs.size() || outputs[i]->marks[next[i]].position < outputs[best]->marks[next[best]].position) best = i;
+      if (best == outputs.size() || outputs[i]->marks[next[i]].position < outputs[best]->marks[next[best]].position)
+        best = i;
     }
     if (best == outputs.size()) return {};
     const auto& marks = outputs[best]->marks;
     const size_t begin = next[best] == 0 ? 0 : marks[next[best] - 1].end;
-    if (Status written = write(std::string_view(outputs[best]->bytes).substr(begin, marks[next[best]].end - begin)); !written) {
+    if (Status written = write(std::string_view(outputs[best]->bytes).substr(begin, marks[next[best]].end - begin));
+        !written) {
       return written;
     }
     ++next[best];

@@ -82,13 +82,13 @@ class ShardConsumer : public PositionedSink {
 };
 
 struct PipelineOptions {
-  unsigned threads = 1;                          // shards; 1 runs on the caller's thread alone
+  unsigned threads = 1;  // shards; 1 runs on the caller's thread alone
   std::function<std::unique_ptr<ShardConsumer>(unsigned shard)> consumer;
   // Merge stage, on the caller's thread: outputs of all shards for one batch.
   std::function<Status(std::span<std::unique_ptr<ShardOutput>>)> merge;
   std::function<void(uint64_t bytes_done)> progress;  // between batches
   std::function<void(uint64_t position)> release;     // input before it is not needed any more
-  StreamObserver* observer = nullptr;            // REQUIRES threads == 1
+  StreamObserver* observer = nullptr;                 // REQUIRES threads == 1
   HttpLimits http;
 };
 

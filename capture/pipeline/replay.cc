@@ -72,7 +72,8 @@ class Collector : public StreamObserver {
       const uint64_t begin = std::max(chunk.offset, pieces_[i].offset);
       const uint64_t end = std::min(chunk.offset + chunk.bytes.size(), pieces_[i].offset + plain_[i].size());
       if (begin >= end) continue;
-      std::copy_n(chunk.bytes.data() + (begin - chunk.offset), end - begin, plain_[i].data() + (begin - pieces_[i].offset));
+      std::copy_n(chunk.bytes.data() + (begin - chunk.offset), end - begin,
+                  plain_[i].data() + (begin - pieces_[i].offset));
       filled_[i] += end - begin;
       // Without TLS the "record" is the chunk; only the bytes used matter then.
       const StreamSpan span = info.tls ? record : StreamSpan{begin, end - begin};
@@ -149,8 +150,8 @@ void replay_steps(const Field& field, const Part& part, const OriginTable& table
     replay.steps.push_back(std::move(step));
   }
   const ReplayStep& last = replay.steps.back();
-  replay.verified = last.error.empty() &&
-                    (field.cut ? last.output.starts_with(field.value) : last.output == field.value);
+  replay.verified =
+      last.error.empty() && (field.cut ? last.output.starts_with(field.value) : last.output == field.value);
 }
 
 }  // namespace
@@ -171,9 +172,10 @@ Result<Replay> replay_origin(Input& input, const OriginRef& origin) {
       nullptr);
   if (!status) return tl::unexpected(status.error());
   if (!found) {
-    return fail(ErrorCode::usage, "no field with origin " + origin.to_string() +
-                                      " in this recording (ids are printed by `vitrine fields` and in reports, and "
-                                      "belong to the file and the keys they were made with)",
+    return fail(ErrorCode::usage,
+                "no field with origin " + origin.to_string() +
+                    " in this recording (ids are printed by `vitrine fields` and in reports, and "
+                    "belong to the file and the keys they were made with)",
                 input.summary().path);
   }
   const bool packets = input.format() == InputFormat::pcap || input.format() == InputFormat::pcapng;
@@ -185,7 +187,8 @@ Result<Replay> replay_origin(Input& input, const OriginRef& origin) {
       const uint64_t header = std::min<uint64_t>(node.offset, kTlsRecordHeader);
       replay.records = {{node.offset - header, node.length + header}};
       RawCollector raw(replay.direction, origin.exchange.connection, replay.records);
-      status = run(input, origin, [](const Field&, const Part&, const OriginTable&) {}, &raw);
+      status = run(
+          input, origin, [](const Field&, const Part&, const OriginTable&) {}, &raw);
       if (!status) return tl::unexpected(status.error());
       raw.locate(input.bytes(), replay.connection, replay);
       replay_hello(raw.bytes(), node, replay);
@@ -202,17 +205,21 @@ Result<Replay> replay_origin(Input& input, const OriginRef& origin) {
       }
     }
     replay.packets_complete = true;
-    status = run(input, origin, [&](const Field& f, const Part& p, const OriginTable& t) { replay_steps(f, p, t, replay); }, nullptr);
+    status = run(
+        input, origin, [&](const Field& f, const Part& p, const OriginTable& t) { replay_steps(f, p, t, replay); },
+        nullptr);
     if (!status) return tl::unexpected(status.error());
     return replay;
   }
   Collector collector(replay.direction, origin.exchange.connection, replay.pieces);
-  status = run(input, origin, [](const Field&, const Part&, const OriginTable&) {}, &collector);
+  status = run(
+      input, origin, [](const Field&, const Part&, const OriginTable&) {}, &collector);
   if (!status) return tl::unexpected(status.error());
   replay.stream_bytes = collector.bytes();
   replay.records = collector.records();
   RawCollector raw(replay.direction, origin.exchange.connection, replay.records);
-  status = run(input, origin, [&](const Field& f, const Part& p, const OriginTable& t) { replay_steps(f, p, t, replay); }, &raw);
+  status = run(
+      input, origin, [&](const Field& f, const Part& p, const OriginTable& t) { replay_steps(f, p, t, replay); }, &raw);
   if (!status) return tl::unexpected(status.error());
   raw.locate(input.bytes(), replay.connection, replay);
   replay.packets_complete = replay.packets_complete && collector.complete();

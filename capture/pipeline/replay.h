@@ -28,10 +28,10 @@ struct PacketBytes {
 };
 
 struct ReplayStep {
-  std::string decoder;       // "http1-head", "hpack", "gzip", "json" …
+  std::string decoder;              // "http1-head", "hpack", "gzip", "json" …
   uint64_t offset = 0, length = 0;  // span in the output of the step before
-  std::string output;        // of this step, applied again
-  std::string error;         // why it could not be
+  std::string output;               // of this step, applied again
+  std::string error;                // why it could not be
 };
 
 struct Replay {
@@ -44,14 +44,14 @@ struct Replay {
   Timestamp time;
   uint64_t packet = 0;
   ConnectionInfo connection;
-  std::string file;                      // path of the recording
-  std::vector<PacketBytes> packets;      // verified: these bytes of the file are the raw stream's
-  bool packets_complete = false;         // they cover every byte of the spans below
-  std::vector<StreamSpan> records;       // TLS records (or plain spans) in the raw stream
-  std::vector<StreamSpan> pieces;        // spans in the plaintext stream
-  std::string stream_bytes;              // of those pieces, concatenated
-  std::vector<ReplayStep> steps;         // from stream_bytes on; the last output is the value
-  bool verified = false;                 // the last output is the field's value
+  std::string file;                  // path of the recording
+  std::vector<PacketBytes> packets;  // verified: these bytes of the file are the raw stream's
+  bool packets_complete = false;     // they cover every byte of the spans below
+  std::vector<StreamSpan> records;   // TLS records (or plain spans) in the raw stream
+  std::vector<StreamSpan> pieces;    // spans in the plaintext stream
+  std::string stream_bytes;          // of those pieces, concatenated
+  std::vector<ReplayStep> steps;     // from stream_bytes on; the last output is the value
+  bool verified = false;             // the last output is the field's value
   // Facts of a connection that were put together while it was set up and have
   // no span of their own: where they were read from ("the server's handshake").
   // Then verified is false and packets, pieces and steps are empty.

@@ -20,7 +20,9 @@ void RawCollector::raw(const ConnectionInfo& info, const StreamChunk& chunk) {
   for (size_t i = 0; i < spans_.size(); ++i) {
     const uint64_t begin = std::max(chunk.offset, spans_[i].offset);
     const uint64_t end = std::min(chunk.offset + chunk.bytes.size(), spans_[i].offset + raw_[i].size());
-    if (begin < end) std::copy_n(chunk.bytes.data() + (begin - chunk.offset), end - begin, raw_[i].data() + (begin - spans_[i].offset));
+    if (begin < end)
+      std::copy_n(chunk.bytes.data() + (begin - chunk.offset), end - begin,
+                  raw_[i].data() + (begin - spans_[i].offset));
   }
 }
 
@@ -76,7 +78,8 @@ PacketBytes RawCollector::find(const std::vector<Segment>& segments, uint32_t ba
     // Sequence numbers wrap at 2^32: compare modulo.
     const uint32_t into = static_cast<uint32_t>(at) - (segment.sequence - base);
     if (into >= segment.payload.size()) continue;
-    const uint64_t length = std::min<uint64_t>(segment.payload.size() - into, spans_[span].offset + raw_[span].size() - at);
+    const uint64_t length =
+        std::min<uint64_t>(segment.payload.size() - into, spans_[span].offset + raw_[span].size() - at);
     const char* want = raw_[span].data() + (at - spans_[span].offset);
     if (std::memcmp(segment.payload.data() + into, want, length) != 0) continue;
     return {segment.packet, segment.file_offset + into, length, at};
@@ -102,27 +105,33 @@ std::optional<Located> in_headers(const Packet& packet, const Datagram& datagram
   const std::string_view name = std::string_view(replay.path).substr(replay.path.find(':') + 1);
   const bool of_client = name.starts_with("client");
   const ConnectionInfo& connection = replay.connection;
-  const uint16_t source_port = has_ports(datagram) ? static_cast<uint16_t>(datagram.payload[0] << 8 | datagram.payload[1]) : 0;
-  const bool from_client = datagram.source == connection.client.ip && (connection.client.port == 0 || connection.client.port == source_port);
+  const uint16_t source_port =
+      has_ports(datagram) ? static_cast<uint16_t>(datagram.payload[0] << 8 | datagram.payload[1]) : 0;
+  const bool from_client =
+      datagram.source == connection.client.ip && (connection.client.port == 0 || connection.client.port == source_port);
   const bool source = of_client == from_client;
-  const auto payload_at = datagram.owner ? packet.data.end() : packet.data.begin() + (datagram.payload.data() - packet.data.data());
+  const auto payload_at =
+      datagram.owner ? packet.data.end() : packet.data.begin() + (datagram.payload.data() - packet.data.data());
   if (name.ends_with("port")) {
     if (!has_ports(datagram) || datagram.owner) return std::nullopt;
     const size_t at = source ? 0 : 2;
     const unsigned port = datagram.payload[at] << 8 | datagram.payload[at + 1];
-    return Located{static_cast<uint64_t>(payload_at - packet.data.begin()) + at, 2, "transport-header", std::to_string(port)};
+    return Located{static_cast<uint64_t>(payload_at - packet.data.begin()) + at, 2, "transport-header",
+                   std::to_string(port)};
   }
   const size_t width = datagram.source.family == 4 ? 4 : 16;
   std::vector<uint8_t> pair(datagram.source.bytes.begin(), datagram.source.bytes.begin() + width);
   pair.insert(pair.end(), datagram.destination.bytes.begin(), datagram.destination.bytes.begin() + width);
   const auto found = std::find_end(packet.data.begin(), payload_at, pair.begin(), pair.end());
   if (found == payload_at) return std::nullopt;
-  const Bytes bytes = packet.data.subspan(static_cast<size_t>(found - packet.data.begin()) + (source ? 0 : width), width);
+  const Bytes bytes =
+      packet.data.subspan(static_cast<size_t>(found - packet.data.begin()) + (source ? 0 : width), width);
   return Located{static_cast<uint64_t>(bytes.data() - packet.data.data()), width, "ip-header",
                  (width == 4 ? IpAddress::v4(bytes) : IpAddress::v6(bytes)).to_string()};
 }
 
-std::optional<Located> in_dns(const Packet& packet, const Datagram& datagram, const OriginNode& node, const Replay& replay) {
+std::optional<Located> in_dns(const Packet& packet, const Datagram& datagram, const OriginNode& node,
+                              const Replay& replay) {
   constexpr size_t kUdpHeader = 8;
   if (datagram.owner || datagram.protocol != kProtocolUdp || datagram.payload.size() < kUdpHeader) return std::nullopt;
   const Bytes message = datagram.payload.subspan(kUdpHeader);
@@ -159,7 +168,8 @@ void replay_packet_value(Bytes file, const OriginNode& node, Replay& replay) {
     const bool whole = ip.decode(packet, datagram);  // every one: fragments come before their end
     if (packet.number < replay.packet) continue;
     if (packet.number > replay.packet || !whole) return;
-    const auto located = node.decoder == Decoder::dns ? in_dns(packet, datagram, node, replay) : in_headers(packet, datagram, replay);
+    const auto located =
+        node.decoder == Decoder::dns ? in_dns(packet, datagram, node, replay) : in_headers(packet, datagram, replay);
     if (!located) return;
     replay.packets = {{packet.number, packet.file_offset + located->offset, located->length, 0}};
     replay.packets_complete = true;
@@ -181,7 +191,8 @@ void replay_hello(const std::string& records, const OriginNode& node, Replay& re
   ReplayStep step{"tls-hello", node.offset, node.length, "", ""};
   tls::ClientHello hello;
   constexpr size_t kHandshakeHeader = 4;
-  if (reader.failed() || message.size() < kHandshakeHeader || !tls::parse_client_hello(as_bytes(message).subspan(kHandshakeHeader), hello)) {
+  if (reader.failed() || message.size() < kHandshakeHeader ||
+      !tls::parse_client_hello(as_bytes(message).subspan(kHandshakeHeader), hello)) {
     step.error = "the bytes are not a ClientHello";
   } else if (replay.path == "tls:sni") {
     step.output = hello.sni;

@@ -10,7 +10,7 @@
 
 namespace vitrine {
 
-inline constexpr uint64_t kTlsRecordHeader = 5;  // RFC 8446, section 5.1
+inline constexpr uint64_t kTlsRecordHeader = 5;         // RFC 8446, section 5.1
 inline constexpr uint64_t kReplayBound = 256ull << 20;  // of one span that is put together again
 
 // Collects the raw stream's bytes of `spans` while a run passes them, and then

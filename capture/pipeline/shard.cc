@@ -127,8 +127,7 @@ void Shard::udp(const Datagram& datagram, const FlowKey& key) {
   }
   flow->last_seen = std::max(flow->last_seen, datagram.time);
   const Endpoint source{datagram.source, source_port};
-  const Direction direction =
-      source == flow->info.client ? Direction::client_to_server : Direction::server_to_client;
+  const Direction direction = source == flow->info.client ? Direction::client_to_server : Direction::server_to_client;
   read_udp_payload(flow->info, direction, payload, datagram, sink_);
   if (datagram.missing > 0) flow->info.overhead[static_cast<size_t>(direction)].add(Cause::truncated, datagram.missing);
 }
@@ -185,7 +184,8 @@ void Shard::finish(Timestamp time) {
     sink_.position({UINT64_MAX, id});
     const auto& [connection, flow] = ends;
     if (connection != nullptr) {
-      connection->finish(StreamChunk::Close::end_of_capture, CloseReason::end_of_capture, std::max(time, connection->last_seen()), 0);
+      connection->finish(StreamChunk::Close::end_of_capture, CloseReason::end_of_capture,
+                         std::max(time, connection->last_seen()), 0);
     } else {
       close_udp(*flow);
     }

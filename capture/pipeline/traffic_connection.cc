@@ -11,7 +11,12 @@ constexpr size_t kDecisionBytes = 3;  // a TLS record's type and version
 
 TrafficConnection::TrafficConnection(ConnectionInfo info, const SecretStore& secrets, ExchangeSink& sink,
                                      StreamObserver* observer, HttpLimits http)
-    : info_(std::move(info)), sink_(sink), secrets_(secrets), observer_(observer), limits_(http), tcp_(*this, *this, info_.id) {
+    : info_(std::move(info)),
+      sink_(sink),
+      secrets_(secrets),
+      observer_(observer),
+      limits_(http),
+      tcp_(*this, *this, info_.id) {
   last_seen_ = info_.opened;
   sink_.connection(info_, ExchangeSink::ConnectionEvent::opened);
 }
@@ -29,7 +34,8 @@ void TrafficConnection::finish(StreamChunk::Close why, CloseReason reason, Times
   info_.mid_stream = tcp_.mid_stream();
   if (layer_ == Layer::undecided) {
     for (Direction direction : {Direction::client_to_server, Direction::server_to_client}) {
-      info_.overhead[static_cast<size_t>(direction)].add(Cause::unsupported, held_[static_cast<size_t>(direction)].size());
+      info_.overhead[static_cast<size_t>(direction)].add(Cause::unsupported,
+                                                         held_[static_cast<size_t>(direction)].size());
     }
   }
   if (http_) http_->finish(reason, time, packet);

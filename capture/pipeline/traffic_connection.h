@@ -57,7 +57,7 @@ class TrafficConnection final : private StreamSink, private TlsSink {
   HttpLimits limits_;
   TcpConnection tcp_;
   Layer layer_ = Layer::undecided;
-  std::string held_[2];           // < 3 bytes per direction, until the layer is known
+  std::string held_[2];  // < 3 bytes per direction, until the layer is known
   StreamChunk held_chunk_[2];
   std::unique_ptr<TlsSession> tls_;
   std::unique_ptr<HttpConnection> http_;

@@ -34,7 +34,8 @@ bool read_flow_comment(std::string_view comment, FlowComment& out) {
   comment.remove_prefix(kPrefix.size());
   const size_t space = comment.find(' ');
   const size_t arrow = comment.find(kArrow), process = comment.find(kProcess);
-  if (space == std::string_view::npos || arrow == std::string_view::npos || process == std::string_view::npos) return false;
+  if (space == std::string_view::npos || arrow == std::string_view::npos || process == std::string_view::npos)
+    return false;
   if (space >= arrow || arrow + kArrow.size() > process) return false;
   out.protocol = comment.substr(0, space);
   out.process = comment.substr(process + kProcess.size());

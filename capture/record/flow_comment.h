@@ -13,7 +13,7 @@ namespace vitrine {
 struct FlowComment {
   std::string protocol;  // "tcp", "udp"
   Endpoint client, server;
-  std::string process;   // program name, without its path
+  std::string process;  // program name, without its path
 };
 
 std::string to_string(const FlowComment& flow);

@@ -40,7 +40,8 @@ class SignalGuard {
   }
 
  private:
-  struct sigaction old_int_ {}, old_term_ {};
+  struct sigaction old_int_ {
+  }, old_term_{};
 };
 
 struct PcapClose {
@@ -148,7 +149,8 @@ struct PacketWriter {
     const Timestamp time{header->ts.tv_sec * 1'000'000'000 + header->ts.tv_usec};
     writer.block.clear();
     append_packet(writer.block, 0, time, {data, header->caplen}, header->len);
-    if (std::fwrite(writer.block.data(), 1, writer.block.size(), writer.file) != writer.block.size()) writer.failed = true;
+    if (std::fwrite(writer.block.data(), 1, writer.block.size(), writer.file) != writer.block.size())
+      writer.failed = true;
     ++writer.summary->packets;
     writer.summary->bytes += header->caplen;
     writer.syn_seen = true;
@@ -169,14 +171,15 @@ Timestamp now() {
 
 // The final file: header, interface, secrets before all data (so that one-pass
 // readers can decrypt), packets, statistics with the flows.
-Status assemble(const RecordOptions& options, const std::string& partial, uint16_t link_type, const std::string& key_log,
-                const std::vector<FlowComment>& flows, const RecordSummary& summary) {
+Status assemble(const RecordOptions& options, const std::string& partial, uint16_t link_type,
+                const std::string& key_log, const std::vector<FlowComment>& flows, const RecordSummary& summary) {
   std::string head;
   append_section_header(head, "vitrine", options.comments);
   append_interface(head, link_type, options.snap_length, options.interface);
   constexpr size_t kSecretsPerBlock = 1 << 20;
   for (size_t at = 0; at < key_log.size();) {
-    size_t end = key_log.size() - at <= kSecretsPerBlock ? key_log.size() : key_log.rfind('\n', at + kSecretsPerBlock) + 1;
+    size_t end =
+        key_log.size() - at <= kSecretsPerBlock ? key_log.size() : key_log.rfind('\n', at + kSecretsPerBlock) + 1;
     if (end <= at) end = key_log.size();
     append_tls_secrets(head, std::string_view(key_log).substr(at, end - at));
     at = end;

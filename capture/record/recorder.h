@@ -13,22 +13,22 @@ namespace vitrine {
 
 struct RecordOptions {
   std::string interface = "any";
-  std::string output;                 // FILE.pcapng; created 0600
-  double seconds = 0;                 // stop after; 0 = when the command ends
-  double linger_seconds = 1;          // keep recording after the command ended: last packets, key log
-  std::vector<std::string> command;   // argv; empty = record until `seconds` or a signal
-  std::vector<std::string> comments;  // section comments
+  std::string output;                    // FILE.pcapng; created 0600
+  double seconds = 0;                    // stop after; 0 = when the command ends
+  double linger_seconds = 1;             // keep recording after the command ended: last packets, key log
+  std::vector<std::string> command;      // argv; empty = record until `seconds` or a signal
+  std::vector<std::string> comments;     // section comments
   uint64_t buffer_bytes = 256ull << 20;  // kernel ring
   uint32_t snap_length = 262144;
-  std::string filter;                 // pcap-filter(7), optional
+  std::string filter;  // pcap-filter(7), optional
 };
 
 struct RecordSummary {
   uint64_t packets = 0, bytes = 0;
   uint64_t dropped_kernel = 0, dropped_interface = 0;
-  uint64_t secrets = 0;               // key-log lines embedded
-  uint64_t flows = 0;                 // tied to the command's process tree
-  int command_status = 0;             // as waitpid() gives it
+  uint64_t secrets = 0;    // key-log lines embedded
+  uint64_t flows = 0;      // tied to the command's process tree
+  int command_status = 0;  // as waitpid() gives it
   double seconds = 0;
 };
 

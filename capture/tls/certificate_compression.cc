@@ -21,7 +21,8 @@ bool decompress_certificate(Bytes body, std::vector<uint8_t>& out) {
     }
     case brotli: {
       size_t written = length;
-      return BrotliDecoderDecompress(compressed.size(), compressed.data(), &written, out.data()) == BROTLI_DECODER_RESULT_SUCCESS &&
+      return BrotliDecoderDecompress(compressed.size(), compressed.data(), &written, out.data()) ==
+                 BROTLI_DECODER_RESULT_SUCCESS &&
              written == length;
     }
     case zstd: return ZSTD_decompress(out.data(), length, compressed.data(), compressed.size()) == length;

@@ -206,21 +206,21 @@ std::span<const CipherSuite> all_suites() { return kSuites; }
 
 const BulkShape& shape(Bulk bulk) {
   static constexpr BulkShape kShapes[] = {
-      {"", 0, 0, 0, 0, Mode::none},                         // unreadable
-      {"", 0, 0, 0, 0, Mode::null},                         // null
-      {"AES-128-GCM", 16, 4, 8, 16, Mode::aead},            // aes_128_gcm
-      {"AES-256-GCM", 32, 4, 8, 16, Mode::aead},            // aes_256_gcm
-      {"AES-128-CCM", 16, 4, 8, 16, Mode::ccm},             // aes_128_ccm
-      {"AES-256-CCM", 32, 4, 8, 16, Mode::ccm},             // aes_256_ccm
-      {"AES-128-CCM", 16, 4, 8, 8, Mode::ccm},              // aes_128_ccm_8
-      {"AES-256-CCM", 32, 4, 8, 8, Mode::ccm},              // aes_256_ccm_8
-      {"ARIA-128-GCM", 16, 4, 8, 16, Mode::aead},           // aria_128_gcm
-      {"ARIA-256-GCM", 32, 4, 8, 16, Mode::aead},           // aria_256_gcm
-      {"ChaCha20-Poly1305", 32, 12, 0, 16, Mode::aead},     // chacha20_poly1305
-      {"AES-128-CBC", 16, 0, 16, 0, Mode::cbc},             // aes_128_cbc
-      {"AES-256-CBC", 32, 0, 16, 0, Mode::cbc},             // aes_256_cbc
-      {"CAMELLIA-128-CBC", 16, 0, 16, 0, Mode::cbc},        // camellia_128_cbc
-      {"CAMELLIA-256-CBC", 32, 0, 16, 0, Mode::cbc},        // camellia_256_cbc
+      {"", 0, 0, 0, 0, Mode::none},                      // unreadable
+      {"", 0, 0, 0, 0, Mode::null},                      // null
+      {"AES-128-GCM", 16, 4, 8, 16, Mode::aead},         // aes_128_gcm
+      {"AES-256-GCM", 32, 4, 8, 16, Mode::aead},         // aes_256_gcm
+      {"AES-128-CCM", 16, 4, 8, 16, Mode::ccm},          // aes_128_ccm
+      {"AES-256-CCM", 32, 4, 8, 16, Mode::ccm},          // aes_256_ccm
+      {"AES-128-CCM", 16, 4, 8, 8, Mode::ccm},           // aes_128_ccm_8
+      {"AES-256-CCM", 32, 4, 8, 8, Mode::ccm},           // aes_256_ccm_8
+      {"ARIA-128-GCM", 16, 4, 8, 16, Mode::aead},        // aria_128_gcm
+      {"ARIA-256-GCM", 32, 4, 8, 16, Mode::aead},        // aria_256_gcm
+      {"ChaCha20-Poly1305", 32, 12, 0, 16, Mode::aead},  // chacha20_poly1305
+      {"AES-128-CBC", 16, 0, 16, 0, Mode::cbc},          // aes_128_cbc
+      {"AES-256-CBC", 32, 0, 16, 0, Mode::cbc},          // aes_256_cbc
+      {"CAMELLIA-128-CBC", 16, 0, 16, 0, Mode::cbc},     // camellia_128_cbc
+      {"CAMELLIA-256-CBC", 32, 0, 16, 0, Mode::cbc},     // camellia_256_cbc
   };
   return kShapes[static_cast<size_t>(bulk)];
 }

@@ -11,9 +11,19 @@ namespace vitrine::tls {
 enum class Bulk : uint8_t {
   unreadable,  // named only: stream ciphers, 3DES
   null,
-  aes_128_gcm, aes_256_gcm, aes_128_ccm, aes_256_ccm, aes_128_ccm_8, aes_256_ccm_8,
-  aria_128_gcm, aria_256_gcm, chacha20_poly1305,
-  aes_128_cbc, aes_256_cbc, camellia_128_cbc, camellia_256_cbc,
+  aes_128_gcm,
+  aes_256_gcm,
+  aes_128_ccm,
+  aes_256_ccm,
+  aes_128_ccm_8,
+  aes_256_ccm_8,
+  aria_128_gcm,
+  aria_256_gcm,
+  chacha20_poly1305,
+  aes_128_cbc,
+  aes_256_cbc,
+  camellia_128_cbc,
+  camellia_256_cbc,
 };
 
 enum class Hash : uint8_t { none, md5, sha1, sha256, sha384 };
@@ -22,8 +32,8 @@ struct CipherSuite {
   uint16_t code;
   const char* name;  // IANA
   Bulk bulk;
-  Hash mac;          // none for AEAD
-  Hash prf;          // TLS 1.2 PRF; TLS 1.3 HKDF hash
+  Hash mac;  // none for AEAD
+  Hash prf;  // TLS 1.2 PRF; TLS 1.3 HKDF hash
 };
 
 enum class Mode : uint8_t { none, null, aead, ccm, cbc };
@@ -33,8 +43,8 @@ enum class Mode : uint8_t { none, null, aead, ccm, cbc };
 struct BulkShape {
   const char* evp_name;
   uint8_t key;
-  uint8_t fixed_iv;       // from the key block
-  uint8_t explicit_nonce; // at the front of each record
+  uint8_t fixed_iv;        // from the key block
+  uint8_t explicit_nonce;  // at the front of each record
   uint8_t tag;
   Mode mode;
 };

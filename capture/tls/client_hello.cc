@@ -6,8 +6,16 @@ namespace vitrine::tls {
 namespace {
 
 enum ExtensionType : uint16_t {
-  server_name = 0, supported_groups = 10, ec_point_formats = 11, signature_algorithms = 13, alpn = 16,
-  encrypt_then_mac = 22, pre_shared_key = 41, early_data = 42, supported_versions = 43, encrypted_client_hello = 0xfe0d,
+  server_name = 0,
+  supported_groups = 10,
+  ec_point_formats = 11,
+  signature_algorithms = 13,
+  alpn = 16,
+  encrypt_then_mac = 22,
+  pre_shared_key = 41,
+  early_data = 42,
+  supported_versions = 43,
+  encrypted_client_hello = 0xfe0d,
 };
 
 std::vector<uint16_t> u16_list(Bytes bytes) {
@@ -58,7 +66,9 @@ void read_extension(uint16_t type, Bytes body, ClientHello& out) {
 
 }  // namespace
 
-bool ClientHello::offers(uint16_t version) const { return std::find(versions.begin(), versions.end(), version) != versions.end(); }
+bool ClientHello::offers(uint16_t version) const {
+  return std::find(versions.begin(), versions.end(), version) != versions.end();
+}
 
 bool is_grease(uint16_t value) { return (value & 0x0f0f) == 0x0a0a && value >> 8 == (value & 0xff); }
 

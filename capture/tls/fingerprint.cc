@@ -82,7 +82,8 @@ std::string ja3(const ClientHello& hello) { return to_hex(md5(as_bytes(ja3_text(
 std::string ja4(const ClientHello& hello) {
   std::vector<uint16_t> ciphers = without_grease(hello.ciphers), extensions = without_grease(hello.extensions);
   const std::vector<uint16_t> versions = without_grease(hello.versions);
-  const uint16_t version = versions.empty() ? hello.legacy_version : *std::max_element(versions.begin(), versions.end());
+  const uint16_t version =
+      versions.empty() ? hello.legacy_version : *std::max_element(versions.begin(), versions.end());
   const bool names_server = std::find(extensions.begin(), extensions.end(), 0) != extensions.end();
 
   std::string out = "t";

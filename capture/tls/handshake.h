@@ -12,8 +12,16 @@
 namespace vitrine::tls {
 
 enum HandshakeType : uint8_t {
-  hello_request = 0, client_hello = 1, server_hello = 2, new_session_ticket = 4, end_of_early_data = 5,
-  encrypted_extensions = 8, certificate = 11, finished = 20, key_update = 24, compressed_certificate = 25,
+  hello_request = 0,
+  client_hello = 1,
+  server_hello = 2,
+  new_session_ticket = 4,
+  end_of_early_data = 5,
+  encrypted_extensions = 8,
+  certificate = 11,
+  finished = 20,
+  key_update = 24,
+  compressed_certificate = 25,
 };
 
 // Longest message kept. Certificate chains are the longest real ones.
@@ -50,8 +58,8 @@ struct ServerHello {
   ClientRandom random{};
   std::vector<uint8_t> session_id;
   uint16_t cipher = 0;
-  std::string alpn;      // TLS 1.2
-  bool retry = false;    // HelloRetryRequest (RFC 8446, 4.1.3)
+  std::string alpn;    // TLS 1.2
+  bool retry = false;  // HelloRetryRequest (RFC 8446, 4.1.3)
   bool pre_shared_key = false, encrypt_then_mac = false;
 };
 bool parse_server_hello(Bytes body, ServerHello& out);

@@ -22,7 +22,8 @@ const EVP_MD* digest(Hash hash) {
 void append(std::vector<uint8_t>& out, Bytes bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
 
 std::vector<uint8_t> cut(const std::vector<uint8_t>& from, size_t offset, size_t length) {
-  return {from.begin() + static_cast<std::ptrdiff_t>(offset), from.begin() + static_cast<std::ptrdiff_t>(offset + length)};
+  return {from.begin() + static_cast<std::ptrdiff_t>(offset),
+          from.begin() + static_cast<std::ptrdiff_t>(offset + length)};
 }
 
 }  // namespace
@@ -88,7 +89,8 @@ std::vector<uint8_t> next_traffic_secret(const CipherSuite& suite, Bytes secret)
   return expand_label(suite.prf, secret, "traffic upd", hash_size(suite.prf));
 }
 
-TrafficKey tls12_traffic_key(const CipherSuite& suite, Bytes master, Bytes client_random, Bytes server_random, bool of_client) {
+TrafficKey tls12_traffic_key(const CipherSuite& suite, Bytes master, Bytes client_random, Bytes server_random,
+                             bool of_client) {
   const BulkShape& sizes = shape(suite.bulk);
   const size_t mac = hash_size(suite.mac), key = sizes.key, iv = sizes.fixed_iv;
   std::vector<uint8_t> seed;
@@ -96,7 +98,8 @@ TrafficKey tls12_traffic_key(const CipherSuite& suite, Bytes master, Bytes clien
   append(seed, client_random);
   const std::vector<uint8_t> block = prf(suite.prf, master, "key expansion", seed, 2 * (mac + key + iv));
   const size_t side = of_client ? 0 : 1;
-  return {cut(block, 2 * mac + side * key, key), cut(block, 2 * (mac + key) + side * iv, iv), cut(block, side * mac, mac)};
+  return {cut(block, 2 * mac + side * key, key), cut(block, 2 * (mac + key) + side * iv, iv),
+          cut(block, side * mac, mac)};
 }
 
 }  // namespace vitrine::tls

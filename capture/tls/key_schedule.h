@@ -32,6 +32,7 @@ TrafficKey tls13_traffic_key(const CipherSuite& suite, Bytes secret);
 std::vector<uint8_t> next_traffic_secret(const CipherSuite& suite, Bytes secret);
 
 // REQUIRES: master is 48 bytes, randoms 32 each.
-TrafficKey tls12_traffic_key(const CipherSuite& suite, Bytes master, Bytes client_random, Bytes server_random, bool of_client);
+TrafficKey tls12_traffic_key(const CipherSuite& suite, Bytes master, Bytes client_random, Bytes server_random,
+                             bool of_client);
 
 }  // namespace vitrine::tls

@@ -46,7 +46,8 @@ std::unique_ptr<RecordCipher> RecordCipher::make(const CipherSuite& suite, const
     s.context = EVP_CIPHER_CTX_new();
     if (s.cipher == nullptr || s.context == nullptr) return nullptr;
     if (EVP_DecryptInit_ex(s.context, s.cipher, nullptr, nullptr, nullptr) != 1) return nullptr;
-    if (s.sizes.mode != Mode::cbc && EVP_CIPHER_CTX_ctrl(s.context, EVP_CTRL_AEAD_SET_IVLEN, 12, nullptr) != 1) return nullptr;
+    if (s.sizes.mode != Mode::cbc && EVP_CIPHER_CTX_ctrl(s.context, EVP_CTRL_AEAD_SET_IVLEN, 12, nullptr) != 1)
+      return nullptr;
     // CCM needs its tag length before the key.
     if (s.sizes.mode == Mode::ccm && EVP_CIPHER_CTX_ctrl(s.context, EVP_CTRL_AEAD_SET_TAG, s.sizes.tag, nullptr) != 1)
       return nullptr;
@@ -113,7 +114,8 @@ bool RecordCipher::open_aead(Bytes record, uint64_t sequence, std::vector<uint8_
                           const_cast<uint8_t*>(tag.data())) != 1)
     return false;
   if (s.sizes.mode == Mode::ccm && EVP_DecryptUpdate(s.context, nullptr, &written, nullptr, length) != 1) return false;
-  if (EVP_DecryptUpdate(s.context, nullptr, &written, additional.data(), static_cast<int>(additional.size())) != 1) return false;
+  if (EVP_DecryptUpdate(s.context, nullptr, &written, additional.data(), static_cast<int>(additional.size())) != 1)
+    return false;
   if (EVP_DecryptUpdate(s.context, buffer.data(), &written, input, length) != 1) return false;
   if (s.sizes.mode == Mode::aead) {
     int final_written = 0;
@@ -161,7 +163,8 @@ bool RecordCipher::open_cbc(Bytes record, uint64_t sequence, std::vector<uint8_t
   const Bytes sealed = fragment.subspan(kBlock);
   int written = 0;
   if (EVP_DecryptInit_ex(s.context, nullptr, nullptr, nullptr, fragment.data()) != 1) return false;
-  if (EVP_DecryptUpdate(s.context, buffer.data(), &written, sealed.data(), static_cast<int>(sealed.size())) != 1) return false;
+  if (EVP_DecryptUpdate(s.context, buffer.data(), &written, sealed.data(), static_cast<int>(sealed.size())) != 1)
+    return false;
   const size_t size = static_cast<size_t>(written);
   if (size != sealed.size()) return false;
   const size_t padding = size_t{buffer[size - 1]} + 1;
@@ -171,7 +174,8 @@ bool RecordCipher::open_cbc(Bytes record, uint64_t sequence, std::vector<uint8_t
     if (buffer[i] != padding - 1) return false;
   const Bytes content = Bytes(buffer).first(size - trailer);
   if (content.size() > kMaxPlaintext) return false;
-  if (!s.encrypt_then_mac && !mac_matches(record, sequence, content, Bytes(buffer).subspan(content.size(), mac_size))) return false;
+  if (!s.encrypt_then_mac && !mac_matches(record, sequence, content, Bytes(buffer).subspan(content.size(), mac_size)))
+    return false;
   out = {record[0], content};
   return true;
 }

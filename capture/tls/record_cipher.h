@@ -11,7 +11,13 @@
 namespace vitrine::tls {
 
 // RFC 5246, 6.2.1.
-enum ContentType : uint8_t { change_cipher_spec = 20, alert = 21, handshake = 22, application_data = 23, heartbeat = 24 };
+enum ContentType : uint8_t {
+  change_cipher_spec = 20,
+  alert = 21,
+  handshake = 22,
+  application_data = 23,
+  heartbeat = 24
+};
 
 inline constexpr size_t kHeaderSize = 5;
 inline constexpr size_t kMaxPlaintext = 1 << 14;
@@ -28,7 +34,8 @@ struct Opened {
 class RecordCipher {
  public:
   // Null when this OpenSSL does not have the algorithm.
-  static std::unique_ptr<RecordCipher> make(const CipherSuite& suite, const TrafficKey& key, bool tls13, bool encrypt_then_mac);
+  static std::unique_ptr<RecordCipher> make(const CipherSuite& suite, const TrafficKey& key, bool tls13,
+                                            bool encrypt_then_mac);
   ~RecordCipher();
 
   // `record` is the whole record with its 5-byte header. Writes the plaintext

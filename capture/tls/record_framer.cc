@@ -7,14 +7,16 @@ namespace {
 
 bool valid_header(Bytes header) {
   const size_t length = static_cast<size_t>(header[3]) << 8 | header[4];
-  return header[0] >= change_cipher_spec && header[0] <= heartbeat && header[1] == 3 && header[2] <= 4 && length <= kMaxCiphertext12;
+  return header[0] >= change_cipher_spec && header[0] <= heartbeat && header[1] == 3 && header[2] <= 4 &&
+         length <= kMaxCiphertext12;
 }
 
 size_t record_size(Bytes header) { return kHeaderSize + (static_cast<size_t>(header[3]) << 8 | header[4]); }
 
 // Stricter, for headers that are guessed: what real stacks send.
 bool likely_header(Bytes header) {
-  return valid_header(header) && header[0] != heartbeat && header[2] >= 1 && header[2] <= 3 && record_size(header) > kHeaderSize;
+  return valid_header(header) && header[0] != heartbeat && header[2] >= 1 && header[2] <= 3 &&
+         record_size(header) > kHeaderSize;
 }
 
 bool likely_prefix(Bytes some) {
@@ -173,7 +175,8 @@ GapEffect RecordFramer::gap(uint64_t length, Cause cause) {
     return effect;
   }
   const Bytes header = searching_ || skip_ != 0 ? Bytes{} : front(kHeaderSize);
-  if (header.size() == kHeaderSize && valid_header(header) && length <= record_size(header) - std::min<uint64_t>(held, record_size(header))) {
+  if (header.size() == kHeaderSize && valid_header(header) &&
+      length <= record_size(header) - std::min<uint64_t>(held, record_size(header))) {
     effect.inside_record = true;
     effect.record_type = header[0];
     effect.record_size = record_size(header);

@@ -14,8 +14,8 @@ namespace vitrine::tls {
 
 struct FramerEvent {
   enum class Kind : uint8_t {
-    record,     // `bytes`: one whole record with its header
-    skipped,    // `count` bytes that belong to no readable record, for `cause`
+    record,   // `bytes`: one whole record with its header
+    skipped,  // `count` bytes that belong to no readable record, for `cause`
     need_more,
   };
   Kind kind = Kind::need_more;
@@ -31,7 +31,7 @@ struct GapEffect {
   bool inside_record = false;  // exactly one record was hit and framing goes on behind it
   uint8_t record_type = 0;     // of that record
   uint64_t record_size = 0;
-  uint64_t dropped = 0;        // bytes already received that the gap made useless
+  uint64_t dropped = 0;  // bytes already received that the gap made useless
 };
 
 // Memory: at most kLookahead bytes, and less than a record when in step.
@@ -69,18 +69,18 @@ class RecordFramer {
   std::vector<uint8_t> buffer_;
   size_t read_ = 0;
   Bytes input_;
-  uint64_t offset_;           // of the next byte
+  uint64_t offset_;  // of the next byte
   std::function<bool(Bytes)> opens_;
-  uint64_t skip_ = 0;         // rest of a record hit by a gap
+  uint64_t skip_ = 0;  // rest of a record hit by a gap
   Cause skip_cause_ = Cause::gap;
   bool searching_ = false;
   Cause search_cause_ = Cause::gap;
   std::string_view search_what_;
   uint64_t search_from_ = 0;
-  uint64_t tried_ = 0;        // raw offset + 1 of the last candidate that opens_ refused
-  bool in_step_once_ = false; // a record was read
+  uint64_t tried_ = 0;         // raw offset + 1 of the last candidate that opens_ refused
+  bool in_step_once_ = false;  // a record was read
   bool finishing_ = false;
-  size_t pending_ = 0;        // bytes that pop() consumes
+  size_t pending_ = 0;  // bytes that pop() consumes
 };
 
 }  // namespace vitrine::tls

@@ -80,7 +80,8 @@ void SecretStore::load(std::string_view key_log, IssueSink& issues) {
     }
     const std::string_view random_text = next_word(line), secret_text = next_word(line);
     const bool clean = next_word(line).empty();
-    if (!clean || !from_hex(random_text, 32, random_bytes) || random_bytes.size() != 32 || !from_hex(secret_text, 64, secret) ||
+    if (!clean || !from_hex(random_text, 32, random_bytes) || random_bytes.size() != 32 ||
+        !from_hex(secret_text, 64, secret) ||
         (*label == SecretLabel::client_random ? secret.size() != 48 : secret.size() != 32 && secret.size() != 48)) {
       issues.issue({Cause::malformed, "key log: malformed line skipped", 0, 0});
       continue;
@@ -96,7 +97,8 @@ void SecretStore::load(std::string_view key_log, IssueSink& issues) {
                                    [&](const Secret& other) { return other.label == *label && other.bytes == secret; });
     if (known) continue;
     if (held.size() >= kMaxPerRandom) {
-      issues.issue({Cause::truncated, "key log: more than 64 secrets for one client random; the rest is not used", 0, 0});
+      issues.issue(
+          {Cause::truncated, "key log: more than 64 secrets for one client random; the rest is not used", 0, 0});
       continue;
     }
     held.push_back({*label, secret});
@@ -115,7 +117,8 @@ std::vector<const Secret*> SecretStore::find(const ClientRandom& random, SecretL
 
 bool SecretStore::knows(const ClientRandom& random) const { return secrets_.contains(random); }
 
-void SecretStore::for_each(SecretLabel label, const std::function<bool(const ClientRandom&, const Secret&)>& each) const {
+void SecretStore::for_each(SecretLabel label,
+                           const std::function<bool(const ClientRandom&, const Secret&)>& each) const {
   for (const auto& [random, held] : secrets_)
     for (const Secret& secret : held)
       if (secret.label == label && !each(random, secret)) return;

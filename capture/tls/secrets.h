@@ -18,9 +18,15 @@ using ClientRandom = std::array<uint8_t, 32>;
 
 enum class SecretLabel : uint8_t {
   client_random,  // TLS 1.2 master secret
-  client_early_traffic, client_handshake_traffic, server_handshake_traffic,
-  client_traffic_0, server_traffic_0, exporter, early_exporter,
-  client_traffic_n, server_traffic_n,  // QUIC_/N>0 lines are kept with their number
+  client_early_traffic,
+  client_handshake_traffic,
+  server_handshake_traffic,
+  client_traffic_0,
+  server_traffic_0,
+  exporter,
+  early_exporter,
+  client_traffic_n,
+  server_traffic_n,  // QUIC_/N>0 lines are kept with their number
 };
 
 struct Secret {

@@ -12,8 +12,23 @@ constexpr size_t kMaxFingerprintItems = 1024;
 
 bool known_type(uint8_t type) {
   switch (type) {
-    case 0: case 1: case 2: case 4: case 5: case 8: case 11: case 12: case 13: case 14: case 15: case 16:
-    case 20: case 21: case 22: case 24: case 25: return true;
+    case 0:
+    case 1:
+    case 2:
+    case 4:
+    case 5:
+    case 8:
+    case 11:
+    case 12:
+    case 13:
+    case 14:
+    case 15:
+    case 16:
+    case 20:
+    case 21:
+    case 22:
+    case 24:
+    case 25: return true;
     default: return false;
   }
 }

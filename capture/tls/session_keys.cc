@@ -11,7 +11,9 @@ bool TlsSession::State::secrets_held(const Half& half) const {
 }
 
 TlsSession::State::KeySet& TlsSession::State::keys13(Half& half, Epoch epoch) {
-  KeySet& keys = epoch == Epoch::early ? half.early : epoch == Epoch::handshake ? half.handshake_keys : half.application;
+  KeySet& keys = epoch == Epoch::early       ? half.early
+                 : epoch == Epoch::handshake ? half.handshake_keys
+                                             : half.application;
   if (!keys.built) build13(half, epoch, keys);
   return keys;
 }
@@ -24,7 +26,8 @@ void TlsSession::State::build13(const Half& half, Epoch epoch, KeySet& keys) {
   const bool client = of_client(half);
   SecretLabel label = client ? SecretLabel::client_traffic_0 : SecretLabel::server_traffic_0;
   if (epoch == Epoch::early) label = SecretLabel::client_early_traffic;
-  if (epoch == Epoch::handshake) label = client ? SecretLabel::client_handshake_traffic : SecretLabel::server_handshake_traffic;
+  if (epoch == Epoch::handshake)
+    label = client ? SecretLabel::client_handshake_traffic : SecretLabel::server_handshake_traffic;
 
   // Early data is protected with the suite of the earlier connection, which the
   // hello does not name; only an acceptance says that it is the selected one.
@@ -61,7 +64,8 @@ void TlsSession::State::build12(Half& half) {
     return;
   }
   for (const Secret* secret : held) {
-    const auto key = tls::tls12_traffic_key(*suite, secret->bytes, handshake.client_random, handshake.server_random, of_client(half));
+    const auto key = tls::tls12_traffic_key(*suite, secret->bytes, handshake.client_random, handshake.server_random,
+                                            of_client(half));
     const bool encrypt_then_mac = handshake.encrypt_then_mac && tls::shape(suite->bulk).mode == tls::Mode::cbc;
     auto cipher = tls::RecordCipher::make(*suite, key, false, encrypt_then_mac);
     if (cipher == nullptr) half.keys12.unsupported = true;
@@ -73,7 +77,8 @@ void TlsSession::State::update_key(Half& half) {
   KeySet& keys = half.application;
   for (Candidate& candidate : keys.candidates) {
     candidate.secret = tls::next_traffic_secret(*candidate.suite, candidate.secret);
-    candidate.cipher = tls::RecordCipher::make(*candidate.suite, tls::tls13_traffic_key(*candidate.suite, candidate.secret), true, false);
+    candidate.cipher = tls::RecordCipher::make(*candidate.suite,
+                                               tls::tls13_traffic_key(*candidate.suite, candidate.secret), true, false);
   }
   std::erase_if(keys.candidates, [](const Candidate& candidate) { return candidate.cipher == nullptr; });
   keys.sequence = 0;
@@ -137,11 +142,11 @@ bool TlsSession::State::recover(Half& half, Bytes record) {
   };
   switch (half.epoch) {
     case Epoch::plaintext:
-      return (of_client(half) && early_offered && enter(Epoch::early, 0)) || enter(Epoch::handshake, 0) || enter(Epoch::application, 0);
+      return (of_client(half) && early_offered && enter(Epoch::early, 0)) || enter(Epoch::handshake, 0) ||
+             enter(Epoch::application, 0);
     case Epoch::early:
       return enter(Epoch::early, half.early.sequence) || enter(Epoch::handshake, 0) || enter(Epoch::application, 0);
-    case Epoch::handshake:
-      return enter(Epoch::handshake, half.handshake_keys.sequence) || enter(Epoch::application, 0);
+    case Epoch::handshake: return enter(Epoch::handshake, half.handshake_keys.sequence) || enter(Epoch::application, 0);
     case Epoch::application: break;
   }
   KeySet& keys = keys13(half, Epoch::application);
@@ -151,7 +156,8 @@ bool TlsSession::State::recover(Half& half, Bytes record) {
   next.built = true;
   for (const Candidate& candidate : keys.candidates) {
     std::vector<uint8_t> secret = tls::next_traffic_secret(*candidate.suite, candidate.secret);
-    auto cipher = tls::RecordCipher::make(*candidate.suite, tls::tls13_traffic_key(*candidate.suite, secret), true, false);
+    auto cipher =
+        tls::RecordCipher::make(*candidate.suite, tls::tls13_traffic_key(*candidate.suite, secret), true, false);
     if (cipher != nullptr) next.candidates.push_back({candidate.suite, std::move(secret), std::move(cipher)});
   }
   if (!recover_with(half, next, 0, record)) return false;
@@ -180,7 +186,8 @@ void TlsSession::State::find_inner_random(const Half& half, Bytes record) {
       for (KeySet* keys : {&each.early, &each.handshake_keys, &each.application}) *keys = KeySet{};
     return false;
   });
-  if (trials > kMaxEchTrials) issue(half, Cause::no_key, "tls: more than 1024 secrets to try for an encrypted ClientHello");
+  if (trials > kMaxEchTrials)
+    issue(half, Cause::no_key, "tls: more than 1024 secrets to try for an encrypted ClientHello");
 }
 
 }  // namespace vitrine

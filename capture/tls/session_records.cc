@@ -38,11 +38,8 @@ bool TlsSession::State::record(Half& half, Bytes bytes, uint64_t offset) {
         return true;
       }
       break;
-    case tls::application_data:
-      return encrypted13(half, bytes, offset);
-    case tls::heartbeat:
-      account(half, Cause::decoded, bytes.size());
-      return true;
+    case tls::application_data: return encrypted13(half, bytes, offset);
+    case tls::heartbeat: account(half, Cause::decoded, bytes.size()); return true;
     default: break;
   }
   // Protected under a cipher whose start was not seen, or damage.
@@ -89,7 +86,8 @@ bool TlsSession::State::client_epoch(Half& half, bool& discard) {
   if (early_offered && early_answer == Early::unknown) {
     if (info.retry || !server_psk) {
       early_answer = Early::rejected;
-    } else if (server.epoch == Epoch::handshake && !keys13(halves[1], Epoch::handshake).candidates.empty() && must_wait(half)) {
+    } else if (server.epoch == Epoch::handshake && !keys13(halves[1], Epoch::handshake).candidates.empty() &&
+               must_wait(half)) {
       return false;  // EncryptedExtensions says
     } else {
       early_answer = Early::accepted;
@@ -129,7 +127,8 @@ bool TlsSession::State::encrypted13(Half& half, Bytes bytes, uint64_t offset) {
   tls::Opened opened;
   if (discard) {
     const bool known = open_next(keys13(half, Epoch::early), bytes, opened);
-    if (known) issue(half, Cause::unsupported, "tls: early data the server refused is not shown; the client sends it again");
+    if (known)
+      issue(half, Cause::unsupported, "tls: early data the server refused is not shown; the client sends it again");
     account(half, known ? Cause::unsupported : Cause::no_key, bytes.size());
     return true;
   }
@@ -145,7 +144,8 @@ bool TlsSession::State::encrypted13(Half& half, Bytes bytes, uint64_t offset) {
       content(half, opened, bytes, offset);
       return true;
     }
-    if (early_answer == Early::accepted && half.early.candidates.empty() && bytes.size() > kOverhead13 && !half.handshake_keys.candidates.empty())
+    if (early_answer == Early::accepted && half.early.candidates.empty() && bytes.size() > kOverhead13 &&
+        !half.handshake_keys.candidates.empty())
       add_missing(half, bytes.size() - kOverhead13, {offset, bytes.size()});
     unopened(half, half.early, bytes);
     return true;
@@ -163,7 +163,8 @@ bool TlsSession::State::encrypted13(Half& half, Bytes bytes, uint64_t offset) {
       content(half, opened, bytes, offset);
       return true;
     }
-    if (client && early_answer == Early::rejected && !keys.proven && open_next(keys13(half, Epoch::early), bytes, opened)) {
+    if (client && early_answer == Early::rejected && !keys.proven &&
+        open_next(keys13(half, Epoch::early), bytes, opened)) {
       issue(half, Cause::unsupported, "tls: early data the server refused is not shown; the client sends it again");
       account(half, Cause::unsupported, bytes.size());
       return true;
@@ -199,7 +200,9 @@ void TlsSession::State::unopened(Half& half, KeySet& keys, Bytes bytes) {
   if (!keys.candidates.empty()) half.tried_any = true;
   if (keys.unsupported) {
     cause = Cause::unsupported;
-    issue(half, cause, "tls: cipher suite " + (info.cipher_name.empty() ? std::string("unknown") : info.cipher_name) + " is not read");
+    issue(
+        half, cause,
+        "tls: cipher suite " + (info.cipher_name.empty() ? std::string("unknown") : info.cipher_name) + " is not read");
   } else if (half.lost && secrets_held(half)) {
     cause = Cause::gap;
     issue(half, cause, "tls: records after a gap do not open");
@@ -229,9 +232,7 @@ void TlsSession::State::content(Half& half, const tls::Opened& opened, Bytes byt
       send_plaintext(half, opened.content, {offset, bytes.size()});
       break;
     case tls::handshake: cause = handshake_content(half, opened.content, offset + kHeaderSize); break;
-    case tls::alert:
-      alert(half, opened.content);
-      break;
+    case tls::alert: alert(half, opened.content); break;
     case tls::change_cipher_spec:  // TLS 1.2 renegotiation
       if (half.protected12) {
         half.handshake.clear();
@@ -239,9 +240,7 @@ void TlsSession::State::content(Half& half, const tls::Opened& opened, Bytes byt
       }
       break;
     case tls::heartbeat: break;
-    default:
-      issue(half, Cause::malformed, "tls: protected record of an unknown type");
-      cause = Cause::malformed;
+    default: issue(half, Cause::malformed, "tls: protected record of an unknown type"); cause = Cause::malformed;
   }
   account(half, cause, bytes.size() - delivered);
 }

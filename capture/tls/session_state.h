@@ -57,10 +57,10 @@ struct TlsSession::State {
     Epoch epoch = Epoch::plaintext;
     bool protected12 = false;
     KeySet keys12, early, handshake_keys, application;
-    unsigned hellos = 0;        // handshakes begun by a hello of this side (retries not counted)
-    bool blind = false;         // joined late or lost bytes before its first hello
-    bool after_gap = false;     // plaintext handshake messages may be cut
-    bool lost = false;          // records were lost: sequence unknown
+    unsigned hellos = 0;     // handshakes begun by a hello of this side (retries not counted)
+    bool blind = false;      // joined late or lost bytes before its first hello
+    bool after_gap = false;  // plaintext handshake messages may be cut
+    bool lost = false;       // records were lost: sequence unknown
     uint64_t lost_bytes = 0;
     uint64_t trial_budget = kTrialBytes;
     bool closed = false, busy = false, stalled = false, forced = false;
@@ -69,11 +69,11 @@ struct TlsSession::State {
     size_t held_bytes = 0;
     uint64_t plain_offset = 0;
     bool any_plaintext = false;
-    uint64_t missing = 0;       // plaintext bytes lost since the last chunk, best known
-    StreamSpan missing_span;    // … and where in the raw stream
+    uint64_t missing = 0;     // plaintext bytes lost since the last chunk, best known
+    StreamSpan missing_span;  // … and where in the raw stream
     Timestamp time;
     uint64_t packet = 0;
-    uint64_t raw_end = 0;       // raw stream offset after the last byte seen
+    uint64_t raw_end = 0;  // raw stream offset after the last byte seen
   };
 
   // One handshake: in TLS 1.2 renegotiation a direction may be one ahead.

@@ -21,11 +21,13 @@ TlsSession::~TlsSession() = default;
 void TlsSession::on_chunk(const StreamChunk& chunk) { state_->receive(chunk); }
 const TlsInfo& TlsSession::info() const { return state_->info; }
 
-TlsSession::State::State(const SecretStore& store, TlsSink& to, uint64_t id) : secrets(store), sink(to), connection(id) {
+TlsSession::State::State(const SecretStore& store, TlsSink& to, uint64_t id)
+    : secrets(store), sink(to), connection(id) {
   for (size_t i = 0; i < 2; ++i) {
     Half& half = halves[i];
     half.direction = static_cast<Direction>(i);
-    half.framer = std::make_unique<tls::RecordFramer>(0, [this, i](Bytes record) { return recover(halves[i], record); });
+    half.framer =
+        std::make_unique<tls::RecordFramer>(0, [this, i](Bytes record) { return recover(halves[i], record); });
   }
 }
 

@@ -71,14 +71,21 @@ struct PolicyText {
     };
     return "policy: 1\npublisher: {id: chat, name: ChatCo, entities: [{id: chatco, name: ChatCo, country: CN}, "
            "{id: chatco-two, name: ChatCo Two, country: CN}]}\n"
-           "document: {kind: " + kind + ", title: \"" + title + "\", language: " + language + ", url: null}\n"
-           "applies: {services: " + services + ", regions: " + regions + ", accounts: " + accounts +
+           "document: {kind: " +
+           kind + ", title: \"" + title + "\", language: " + language +
+           ", url: null}\n"
+           "applies: {services: " +
+           services + ", regions: " + regions + ", accounts: " + accounts +
            ", controller: {default: chatco}}\n"
-           "dates: {updated: " + updated + ", effective: " + effective + ", first_seen: " + first_seen +
-           ", last_seen: " + last_seen + "}\n"
-           "record: {source: \"test\", recorded: 2026-01-02, file: chat.md, sha256: \"" + std::string(64, 'a') + "\"}\n"
-           "complete: " + (missing.empty() ? "true" : "false") + "\nmissing:" + list(missing) +
-           "statements:" + list(statements) + "cookies:" + list(cookies);
+           "dates: {updated: " +
+           updated + ", effective: " + effective + ", first_seen: " + first_seen + ", last_seen: " + last_seen +
+           "}\n"
+           "record: {source: \"test\", recorded: 2026-01-02, file: chat.md, sha256: \"" +
+           std::string(64, 'a') +
+           "\"}\n"
+           "complete: " +
+           (missing.empty() ? "true" : "false") + "\nmissing:" + list(missing) + "statements:" + list(statements) +
+           "cookies:" + list(cookies);
   }
   Policy parse() const {
     auto policy = parse_policy(yaml(), file, taxonomy());
@@ -205,8 +212,11 @@ class World {
     context.client = "chat-web";
     context.country = "DE";
     context.account = "consumer";
-    context.steps = {{"launch", at(0), ""}, {"consent-accepted", at(20), ""}, {"login", at(30), ""},
-                     {"typing-start", at(40), ""}, {"submit", at(50), ""}};
+    context.steps = {{"launch", at(0), ""},
+                     {"consent-accepted", at(20), ""},
+                     {"login", at(30), ""},
+                     {"typing-start", at(40), ""},
+                     {"submit", at(50), ""}};
   }
   template <class T>
   static void check(const T& result) {
@@ -216,8 +226,8 @@ class World {
     auto file = parse_rules(
         "rules_file: 1\nid: law\ntitle: \"Law\"\ndisclaimer: \"Own reading\"\nrules:\n"
         "  - {id: rule, reference: \"1\", reference_date: 2020-01-01, applies_when: {user_countries: " +
-            countries + ", services: [any]}, inference: indicator, evidence: \"x\", test: {" + test + "}, needs: [" + more +
-            "], open_questions: [], message: {en: \"{type} to {recipient}\", ko: \"{recipient}: {type}\"}}\n",
+            countries + ", services: [any]}, inference: indicator, evidence: \"x\", test: {" + test + "}, needs: [" +
+            more + "], open_questions: [], message: {en: \"{type} to {recipient}\", ko: \"{recipient}: {type}\"}}\n",
         "law.yaml", taxonomy());
     check(file);
     inputs.rules = {*file};

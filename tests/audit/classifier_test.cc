@@ -79,9 +79,13 @@ TEST_F(ClassifierTest, ShippedRulesLoadAndDecide) {
 }
 
 TEST_F(ClassifierTest, ClientFileBeforeGenericAndFieldBeforeNamesAcrossFiles) {
-  const std::string generic = client("generic", "null", row("g", "names: [deviceid], type: identifier.other, observation: probable"));
-  const std::string by_name = client("a-web", "[\"*.deepseek.com\"]", row("n", "names: [deviceid], type: identifier.device, observation: probable"));
-  const std::string by_path = client("b-app", "[chat.deepseek.com]", row("f", "field: \"body|json/device_id\", type: identifier.installation, observation: probable"));
+  const std::string generic =
+      client("generic", "null", row("g", "names: [deviceid], type: identifier.other, observation: probable"));
+  const std::string by_name = client("a-web", "[\"*.deepseek.com\"]",
+                                     row("n", "names: [deviceid], type: identifier.device, observation: probable"));
+  const std::string by_path =
+      client("b-app", "[chat.deepseek.com]",
+             row("f", "field: \"body|json/device_id\", type: identifier.installation, observation: probable"));
   auto one = rules({{"g.yaml", generic}, {"a.yaml", by_name}});
   ASSERT_TRUE(one) << one.error().to_string();
   EXPECT_EQ(classify(*one, Location::body, "body|json/device_id", "device_id", "x").decided_by, "n");
@@ -93,10 +97,12 @@ TEST_F(ClassifierTest, ClientFileBeforeGenericAndFieldBeforeNamesAcrossFiles) {
 }
 
 TEST_F(ClassifierTest, FileOrderDecidesInsideOneFile) {
-  auto loaded = rules({{"c.yaml", client("c", "[\"*\"]",
-                                         row("web", "names: [deviceid], value_pattern: web, type: none, observation: certain") +
-                                             row("first", "names: [deviceid], type: identifier.device, observation: unconfirmed") +
-                                             row("second", "field: \"body|json/device_id\", type: identifier.other, observation: probable"))}});
+  auto loaded = rules(
+      {{"c.yaml",
+        client("c", "[\"*\"]",
+               row("web", "names: [deviceid], value_pattern: web, type: none, observation: certain") +
+                   row("first", "names: [deviceid], type: identifier.device, observation: unconfirmed") +
+                   row("second", "field: \"body|json/device_id\", type: identifier.other, observation: probable"))}});
   ASSERT_TRUE(loaded) << loaded.error().to_string();
   const Field web = classify(*loaded, Location::body, "body|json/device_id", "device_id", "WEB");
   EXPECT_EQ(web.decided_by, "web");
@@ -106,10 +112,15 @@ TEST_F(ClassifierTest, FileOrderDecidesInsideOneFile) {
 }
 
 TEST_F(ClassifierTest, HostUrlMethodLocationsAndParentsLimitARule) {
-  auto loaded = rules({{"c.yaml", client("c", "[\"*\"]",
-      row("r", "host: \"chat.*\", url: \"/api/v*/users/**\", method: POST, names: [model], locations: [body], parents: [device], type: device.model, observation: probable"))}});
+  auto loaded = rules(
+      {{"c.yaml", client("c", "[\"*\"]",
+                         row("r",
+                             "host: \"chat.*\", url: \"/api/v*/users/**\", method: POST, names: [model], locations: "
+                             "[body], parents: [device], type: device.model, observation: probable"))}});
   ASSERT_TRUE(loaded) << loaded.error().to_string();
-  const auto decided = [&](Location at, std::string_view path) { return classify(*loaded, at, path, "model", "SM-1").decided_by; };
+  const auto decided = [&](Location at, std::string_view path) {
+    return classify(*loaded, at, path, "model", "SM-1").decided_by;
+  };
   EXPECT_EQ(decided(Location::body, "body|json/device/model"), "r");
   EXPECT_EQ(decided(Location::body, "body|json/events/3/device/info/model"), "r");
   EXPECT_EQ(decided(Location::body, "body|json/model"), "");
@@ -123,10 +134,12 @@ TEST_F(ClassifierTest, HostUrlMethodLocationsAndParentsLimitARule) {
 }
 
 TEST_F(ClassifierTest, CachedPatternsKeepConditionsAndIndicesApart) {
-  auto loaded = rules({{"c.yaml", client("c", "[\"*\"]",
-      row("os", "field: \"body|json/v/0\", type: device.os, observation: probable") +
-      row("rest", "field: \"body|json/v/*\", type: device.model, observation: probable") +
-      row("cond", "names: [k], value_check: uuid, type: identifier.device, observation: certain"))}});
+  auto loaded = rules(
+      {{"c.yaml",
+        client("c", "[\"*\"]",
+               row("os", "field: \"body|json/v/0\", type: device.os, observation: probable") +
+                   row("rest", "field: \"body|json/v/*\", type: device.model, observation: probable") +
+                   row("cond", "names: [k], value_check: uuid, type: identifier.device, observation: certain"))}});
   ASSERT_TRUE(loaded) << loaded.error().to_string();
   Seen seen;
   Classifier classifier(taxonomy(), *loaded, seen);
@@ -136,7 +149,8 @@ TEST_F(ClassifierTest, CachedPatternsKeepConditionsAndIndicesApart) {
   classifier.field(make(Location::body, "body|json/v/0", "v", "b", ValueType::string, 1));
   classifier.field(make(Location::body, "body|json/v/2", "v", "c", ValueType::string, 1));
   classifier.field(make(Location::body, "body|json/k", "k", "no", ValueType::string, 2));
-  classifier.field(make(Location::body, "body|json/k", "k", "3f2b8c1e-6a4d-4e0f-9b77-0c5d2a1f8e63", ValueType::string, 2));
+  classifier.field(
+      make(Location::body, "body|json/k", "k", "3f2b8c1e-6a4d-4e0f-9b77-0c5d2a1f8e63", ValueType::string, 2));
   classifier.end_part(exchange, part);
   std::vector<std::string> by;
   for (const Field& f : seen.fields) by.emplace_back(f.decided_by);
@@ -161,7 +175,8 @@ TEST_F(ClassifierTest, ValueChecksDecideWithoutARule) {
 }
 
 TEST_F(ClassifierTest, OwnAddressIsCertainAndTheServersIsNothing) {
-  auto loaded = rules({{"c.yaml", client("c", "[\"*\"]", row("ip", "names: [ip], type: network.ip-public, observation: probable"))}});
+  auto loaded = rules(
+      {{"c.yaml", client("c", "[\"*\"]", row("ip", "names: [ip], type: network.ip-public, observation: probable"))}});
   ASSERT_TRUE(loaded);
   EXPECT_EQ(classify(*loaded, Location::body, "body|json/x", "x", "203.0.113.7").observation, Observation::certain);
   EXPECT_EQ(classify(*loaded, Location::body, "body|json/x", "x", "203.0.113.8").observation, Observation::unconfirmed);
@@ -171,12 +186,15 @@ TEST_F(ClassifierTest, OwnAddressIsCertainAndTheServersIsNothing) {
 }
 
 TEST_F(ClassifierTest, FormConfirmsAProbableRule) {
-  auto loaded = rules({{"c.yaml", client("c", "[\"*\"]", row("tz", "names: [timezone], type: device.timezone, observation: probable"))}});
+  auto loaded =
+      rules({{"c.yaml",
+              client("c", "[\"*\"]", row("tz", "names: [timezone], type: device.timezone, observation: probable"))}});
   ASSERT_TRUE(loaded);
   const Field named = classify(*loaded, Location::body, "body|json/timezone", "timezone", "Asia/Seoul");
   EXPECT_EQ(named.observation, Observation::certain);
   EXPECT_EQ(named.decided_by, "tz");
-  EXPECT_EQ(classify(*loaded, Location::body, "body|json/timezone", "timezone", "9").observation, Observation::probable);
+  EXPECT_EQ(classify(*loaded, Location::body, "body|json/timezone", "timezone", "9").observation,
+            Observation::probable);
 }
 
 TEST_F(ClassifierTest, CutValuesAreNotJudgedByForm) {
@@ -196,14 +214,31 @@ TEST(ClientRules, ErrorsNameFileLineAndKey) {
   };
   EXPECT_EQ(error_of(client("c", "null", row("r", "names: [a], type: device.nothing, observation: probable"))),
             "c.yaml:7, key rules[0].type: there is no type 'device.nothing' in the taxonomy");
-  EXPECT_NE(error_of(client("c", "null", row("r", "names: [a-b], type: none, observation: probable"))).find("not a normalised name"), std::string::npos);
-  EXPECT_NE(error_of(client("c", "null", row("r", "type: none, observation: probable"))).find("exactly one of"), std::string::npos);
-  EXPECT_NE(error_of(client("c", "null", row("r", "names: [a], field: \"body|json/a\", type: none, observation: probable"))).find("exactly one of"), std::string::npos);
-  EXPECT_NE(error_of(client("c", "null", row("r", "field: \"boddy|json/a\", type: none, observation: probable"))).find("'boddy' is not a location"), std::string::npos);
-  EXPECT_NE(error_of(client("c", "null", row("r", "field: \"body|json/**/a\", type: none, observation: probable"))).find("'/**' at the end"), std::string::npos);
-  EXPECT_NE(error_of(client("c", "null", row("r", "names: [a], value_pattern: \"(\", type: none, observation: probable"))).find("RE2"), std::string::npos);
-  EXPECT_NE(error_of(client("c", "null", row("r", "names: [a], type: none, observation: maybe"))).find("unknown value 'maybe'"), std::string::npos);
-  EXPECT_NE(error_of(client("c", "[]", row("r", "names: [a], type: none, observation: probable"))).find("the list is empty"), std::string::npos);
+  EXPECT_NE(error_of(client("c", "null", row("r", "names: [a-b], type: none, observation: probable")))
+                .find("not a normalised name"),
+            std::string::npos);
+  EXPECT_NE(error_of(client("c", "null", row("r", "type: none, observation: probable"))).find("exactly one of"),
+            std::string::npos);
+  EXPECT_NE(
+      error_of(client("c", "null", row("r", "names: [a], field: \"body|json/a\", type: none, observation: probable")))
+          .find("exactly one of"),
+      std::string::npos);
+  EXPECT_NE(error_of(client("c", "null", row("r", "field: \"boddy|json/a\", type: none, observation: probable")))
+                .find("'boddy' is not a location"),
+            std::string::npos);
+  EXPECT_NE(error_of(client("c", "null", row("r", "field: \"body|json/**/a\", type: none, observation: probable")))
+                .find("'/**' at the end"),
+            std::string::npos);
+  EXPECT_NE(
+      error_of(client("c", "null", row("r", "names: [a], value_pattern: \"(\", type: none, observation: probable")))
+          .find("RE2"),
+      std::string::npos);
+  EXPECT_NE(error_of(client("c", "null", row("r", "names: [a], type: none, observation: maybe")))
+                .find("unknown value 'maybe'"),
+            std::string::npos);
+  EXPECT_NE(
+      error_of(client("c", "[]", row("r", "names: [a], type: none, observation: probable"))).find("the list is empty"),
+      std::string::npos);
   auto twice = rules({{"a.yaml", client("a", "null", row("r", "names: [a], type: none, observation: probable"))},
                       {"b.yaml", client("b", "null", row("r", "names: [a], type: none, observation: probable"))}});
   ASSERT_FALSE(twice);

@@ -22,8 +22,8 @@ struct Step {
 
 class DraftTest : public testing::Test {
  protected:
-  void send(const std::string& value, int gap_ms, std::string_view endpoint = "/draft", std::string_view pattern = "body|json/text",
-            std::string_view client = "192.0.2.10") {
+  void send(const std::string& value, int gap_ms, std::string_view endpoint = "/draft",
+            std::string_view pattern = "body|json/text", std::string_view client = "192.0.2.10") {
     now.ns += int64_t{gap_ms} * 1'000'000;
     DraftSample sample;
     sample.time = now;
@@ -78,34 +78,51 @@ TEST_F(DraftTest, EvidenceKeepsBothEnds) {
 }
 
 TEST_F(DraftTest, BackspacesRetriesAndDebouncedStepsBelongToIt) {
-  const auto& found = run({{0, "pl"}, {300, "plam"}, {200, "pla"}, {200, "plan"}, {500, "plan"}, {900, "plan a tr"}, {8000, "plan a trip"}, {400, "plan a trip to"}});
+  const auto& found = run({{0, "pl"},
+                           {300, "plam"},
+                           {200, "pla"},
+                           {200, "plan"},
+                           {500, "plan"},
+                           {900, "plan a tr"},
+                           {8000, "plan a trip"},
+                           {400, "plan a trip to"}});
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].steps, 4u);  // the pause of 8 s does not count as a step
   EXPECT_EQ(found[0].longest, 14u);
 }
 
 TEST_F(DraftTest, InputMethodsComposeSyllables) {
-  const auto& found = run({{0, "ㅎ"}, {120, "하"}, {120, "한"}, {150, "한ㄱ"}, {120, "한그"}, {120, "한글"}, {160, "한글 "}, {140, "한글 ㅇ"}});
+  const auto& found = run({{0, "ㅎ"},
+                           {120, "하"},
+                           {120, "한"},
+                           {150, "한ㄱ"},
+                           {120, "한그"},
+                           {120, "한글"},
+                           {160, "한글 "},
+                           {140, "한글 ㅇ"}});
   ASSERT_EQ(found.size(), 1u);
   EXPECT_GE(found[0].steps, 3u);
 }
 
 TEST_F(DraftTest, EditsInTheMiddle) {
-  const auto& found = run({{0, "plan trip"}, {200, "plan a trip"}, {200, "plan a nice trip"}, {300, "plan a nice trip!"}});
+  const auto& found =
+      run({{0, "plan trip"}, {200, "plan a trip"}, {200, "plan a nice trip"}, {300, "plan a nice trip!"}});
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].steps, 3u);
   EXPECT_EQ(found[0].observation, Observation::probable);
 }
 
 TEST_F(DraftTest, SearchAsYouTypeByQuery) {
-  for (const char* q : {"i", "in", "inv", "invo", "invoi", "invoice"}) send(q, 180, "/api/v0/index/query", "query:query");
+  for (const char* q : {"i", "in", "inv", "invo", "invoi", "invoice"})
+    send(q, 180, "/api/v0/index/query", "query:query");
   detector.finish();
   ASSERT_EQ(drafts.found.size(), 1u);
   EXPECT_EQ(drafts.found[0].pattern, "query:query");
 }
 
 TEST_F(DraftTest, TwoTextsAreTwoDrafts) {
-  const auto& found = run({{0, "ab"}, {200, "abc"}, {200, "abcd"}, {200, "abcde"}, {900, "x"}, {200, "xy"}, {200, "xyz"}, {200, "xyzz"}});
+  const auto& found = run(
+      {{0, "ab"}, {200, "abc"}, {200, "abcd"}, {200, "abcde"}, {900, "x"}, {200, "xy"}, {200, "xyz"}, {200, "xyzz"}});
   EXPECT_EQ(found.size(), 2u);
 }
 
@@ -121,22 +138,31 @@ TEST_F(DraftTest, EndpointsPatternsAndClientsAreKeptApart) {
 
 TEST_F(DraftTest, NotADraft) {
   // Cursors: replaced, not grown.
-  EXPECT_TRUE(run({{0, "cursor-aab"}, {300, "cursor-aac"}, {300, "cursor-aad"}, {300, "cursor-aae"}, {300, "cursor-aaf"}}).empty());
+  EXPECT_TRUE(
+      run({{0, "cursor-aab"}, {300, "cursor-aac"}, {300, "cursor-aad"}, {300, "cursor-aae"}, {300, "cursor-aaf"}})
+          .empty());
   // Counters grow once in ten.
   std::vector<Step> counter;
   for (int n = 0; n < 150; ++n) counter.push_back({200, "page-" + std::to_string(n)});
   EXPECT_TRUE(run(counter).empty());
   // Logs and breadcrumbs grow by separated items.
-  EXPECT_TRUE(run({{0, "home"}, {900, "home>chat"}, {900, "home>chat>new"}, {900, "home>chat>new>chat"}, {900, "home>chat>new>chat>help"}}).empty());
+  EXPECT_TRUE(run({{0, "home"},
+                   {900, "home>chat"},
+                   {900, "home>chat>new"},
+                   {900, "home>chat>new>chat"},
+                   {900, "home>chat>new>chat>help"}})
+                  .empty());
   EXPECT_TRUE(run({{0, "a=1"}, {700, "a=1,b=2"}, {700, "a=1,b=2,c=3"}, {700, "a=1,b=2,c=3,d=4"}}).empty());
   // A history grows by whole messages.
   std::string history = "user: hello\n";
   std::vector<Step> chat;
-  for (int n = 0; n < 8; ++n) chat.push_back({2500, history += "assistant: here is a longer answer to what you asked\n"});
+  for (int n = 0; n < 8; ++n)
+    chat.push_back({2500, history += "assistant: here is a longer answer to what you asked\n"});
   EXPECT_TRUE(run(chat).empty());
   // Too fast for a person, too slow for one text, too few steps.
   EXPECT_TRUE(run({{0, "a"}, {10, "ab"}, {10, "abc"}, {10, "abcd"}, {10, "abcde"}}).empty());
-  EXPECT_TRUE(run({{0, "a"}, {60, "abcdefghij"}, {60, "abcdefghijklmnopqrs"}, {60, "abcdefghijklmnopqrstuvwxyzab"}}).empty());
+  EXPECT_TRUE(
+      run({{0, "a"}, {60, "abcdefghij"}, {60, "abcdefghijklmnopqrs"}, {60, "abcdefghijklmnopqrstuvwxyzab"}}).empty());
   EXPECT_TRUE(run({{0, "abc"}, {60000, "abcd"}, {60000, "abcde"}, {60000, "abcdef"}}).empty());
   EXPECT_TRUE(run({{0, "ab"}, {200, "abc"}, {200, "abcd"}}).empty());
   EXPECT_TRUE(run({{0, "one"}, {200, "two"}, {200, "three"}, {200, "four"}}).empty());

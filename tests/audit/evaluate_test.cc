@@ -163,7 +163,8 @@ TEST(Declared, OnlyAutomaticStatementsAreTestedTheOthersAreListed) {
   std::vector<std::string> why;
   for (const OutOfReach& each : result.out_of_reach) why.push_back(each.why.id);
   std::sort(why.begin(), why.end());
-  EXPECT_EQ(why, (std::vector<std::string>{"reach.from-third-parties", "reach.scope", "reach.server-side", "reach.user-provided"}));
+  EXPECT_EQ(why, (std::vector<std::string>{"reach.from-third-parties", "reach.scope", "reach.server-side",
+                                           "reach.user-provided"}));
 }
 
 TEST(Declared, HostsOfNobodyKnownMayBeOfACategory) {
@@ -221,18 +222,18 @@ TEST_P(Attributes, Flow) {
 
 INSTANTIATE_TEST_SUITE_P(
     Model, Attributes,
-    ::testing::Values(
-        AttributionCase{"first_party", "chat.test", "", "", "", "", true},
-        AttributionCase{"page_by_referer", "x.ads.test", "https://chat.test/a", "", "", "", true},
-        AttributionCase{"page_by_origin", "x.ads.test", "", "https://www.chat.test", "", "", true},
-        AttributionCase{"page_by_initiator", "x.ads.test", "", "", "https://chat.test/app.js", "", true},
-        AttributionCase{"client_rule_without_referer", "t.meter.test", "", "", "", "", true},
-        AttributionCase{"client_rule_asked_by_another_site", "t.meter.test", "https://news.paper.test/", "", "", "", false},
-        AttributionCase{"browser_update", "update.browser.test", "", "", "", "", false},
-        AttributionCase{"third_party_without_rule", "x.ads.test", "", "", "", "", false},
-        AttributionCase{"origin_null", "x.ads.test", "", "null", "", "", false},
-        AttributionCase{"its_process", "x.ads.test", "", "", "", "chat-app", true},
-        AttributionCase{"another_process", "chat.test", "", "", "", "curl", false}),
+    ::testing::Values(AttributionCase{"first_party", "chat.test", "", "", "", "", true},
+                      AttributionCase{"page_by_referer", "x.ads.test", "https://chat.test/a", "", "", "", true},
+                      AttributionCase{"page_by_origin", "x.ads.test", "", "https://www.chat.test", "", "", true},
+                      AttributionCase{"page_by_initiator", "x.ads.test", "", "", "https://chat.test/app.js", "", true},
+                      AttributionCase{"client_rule_without_referer", "t.meter.test", "", "", "", "", true},
+                      AttributionCase{"client_rule_asked_by_another_site", "t.meter.test", "https://news.paper.test/",
+                                      "", "", "", false},
+                      AttributionCase{"browser_update", "update.browser.test", "", "", "", "", false},
+                      AttributionCase{"third_party_without_rule", "x.ads.test", "", "", "", "", false},
+                      AttributionCase{"origin_null", "x.ads.test", "", "null", "", "", false},
+                      AttributionCase{"its_process", "x.ads.test", "", "", "", "chat-app", true},
+                      AttributionCase{"another_process", "chat.test", "", "", "", "curl", false}),
     [](const auto& row) { return row.param.name; });
 
 TEST(Attribution, MixedTrafficIsKeptApart) {
@@ -330,8 +331,8 @@ std::string summary(const AuditResult& result) {
   std::string out;
   for (const auto* flows : {&result.flows, &result.unattributed}) {
     for (const Flow& flow : *flows) {
-      out += flow.id + flow.type + flow.recipient + std::to_string(flow.count) + "/" + std::to_string(flow.distinct_values) +
-             flow.sample + flow.sample_digest;
+      out += flow.id + flow.type + flow.recipient + std::to_string(flow.count) + "/" +
+             std::to_string(flow.distinct_values) + flow.sample + flow.sample_digest;
       for (const Evidence& item : flow.evidence) out += " " + std::to_string(item.packet) + item.host + item.path;
       if (flow.last_evidence) out += " last " + std::to_string(flow.last_evidence->packet);
       out += "\n";
@@ -349,7 +350,8 @@ std::string summary(const AuditResult& result) {
   }
   for (const LedgerRow& row : result.ledger) out += row.host + std::to_string(row.bytes.total()) + "\n";
   for (const TimelineBin& bin : result.timeline) {
-    out += std::to_string(bin.start.ns) + bin.recipient + std::to_string(bin.requests) + "," + std::to_string(bin.values) + "\n";
+    out += std::to_string(bin.start.ns) + bin.recipient + std::to_string(bin.requests) + "," +
+           std::to_string(bin.values) + "\n";
   }
   for (const RecipientInfo& info : result.recipients) out += info.key + std::to_string(info.hosts.size()) + "\n";
   return out;

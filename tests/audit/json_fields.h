@@ -48,7 +48,11 @@ class JsonFields {
     } else if (value.is_string()) {
       text(value.get<std::string>(), path, name);
     } else {
-      emit(value.dump(), value.is_number() ? ValueType::number : value.is_boolean() ? ValueType::boolean : ValueType::null, path, name);
+      emit(value.dump(),
+           value.is_number()    ? ValueType::number
+           : value.is_boolean() ? ValueType::boolean
+                                : ValueType::null,
+           path, name);
     }
   }
 

@@ -75,7 +75,8 @@ TEST(KeystrokeDetector, GoldenShapes) {
     }
     ASSERT_EQ(found.fields.size(), 1u);
     const bool activity = row.expected == "activity";
-    EXPECT_EQ(taxonomy().id(found.fields[0].type), activity ? "behaviour.activity-timing" : "behaviour.keystroke-dynamics");
+    EXPECT_EQ(taxonomy().id(found.fields[0].type),
+              activity ? "behaviour.activity-timing" : "behaviour.keystroke-dynamics");
     EXPECT_EQ(to_string(found.fields[0].observation), activity ? "unconfirmed" : row.expected) << found.sentences[0];
     EXPECT_EQ(found.fields[0].value_type, ValueType::container);
     EXPECT_FALSE(found.sentences[0].empty());
@@ -102,8 +103,9 @@ TEST(KeystrokeDetector, FewEventsAreNotEnough) {
   int first = -1;
   for (int i = 0; i < 20; ++i) {
     const int dwell = 70 + (i * 37) % 41, t = 1000 + i * 190 + (i * 53) % 90;
-    rows += (i ? "," : "") + std::string("{\"t\":") + std::to_string(t) + ",\"type\":\"keydown\",\"key\":\"" + char('a' + i * 7 % 26) +
-            "\"},{\"t\":" + std::to_string(t + dwell) + ",\"type\":\"keyup\",\"key\":\"" + char('a' + i * 7 % 26) + "\"}";
+    rows += (i ? "," : "") + std::string("{\"t\":") + std::to_string(t) + ",\"type\":\"keydown\",\"key\":\"" +
+            char('a' + i * 7 % 26) + "\"},{\"t\":" + std::to_string(t + dwell) + ",\"type\":\"keyup\",\"key\":\"" +
+            char('a' + i * 7 % 26) + "\"}";
     if (!detect_in("{\"e\":[" + rows + "]}").fields.empty() && first < 0) first = i + 1;
   }
   EXPECT_GE(first, 3);
@@ -117,8 +119,8 @@ TEST(KeystrokeDetector, PartsDoNotMix) {
   Part part;
   for (int i = 0; i < 10; ++i) {
     detector.begin_part(exchange, part);
-    json_fields("{\"kd\":[{\"t\":" + std::to_string(1000 + i * 120 + i * i) + ",\"type\":\"keydown\",\"k\":\"a\"}]}", exchange,
-                Direction::client_to_server, detector);
+    json_fields("{\"kd\":[{\"t\":" + std::to_string(1000 + i * 120 + i * i) + ",\"type\":\"keydown\",\"k\":\"a\"}]}",
+                exchange, Direction::client_to_server, detector);
     detector.end_part(exchange, part);
   }
   EXPECT_TRUE(found.fields.empty());

@@ -105,7 +105,8 @@ TEST(KeystrokeExtraction, FormFieldWithBase64Json) {
 
 TEST(KeystrokeExtraction, ConnectionAddressIsCertain) {
   const Found found = extract("{}", "application/json");
-  EXPECT_NE(std::find(found.typed.begin(), found.typed.end(), "connection:client-ip check:ipv4_public"), found.typed.end());
+  EXPECT_NE(std::find(found.typed.begin(), found.typed.end(), "connection:client-ip check:ipv4_public"),
+            found.typed.end());
 }
 
 }  // namespace

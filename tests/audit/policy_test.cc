@@ -37,17 +37,14 @@ TEST(PolicyFile, ErrorsNameFileLineAndKey) {
   struct Case {
     std::string from, to, expected;
   };
-  for (const Case& each : {Case{"action: collect", "action: gather", "gather"},
-                           Case{"device.model", "device.modell", "device.modell"},
-                           Case{"trigger: always", "trigger: sometimes", "sometimes"},
-                           Case{"updated: 2026-01-01", "updated: 2026-02-30", "2026-02-30"},
-                           Case{"complete: true", "complete: false", "complete"},
-                           Case{"kind: privacy", "kind: poem", "poem"},
-                           Case{"default: chatco", "default: nobody", "nobody"},
-                           Case{"country: CN", "country: china", "china"},
-                           Case{", quote: \"quote of a\"", "", "quote"},
-                           Case{"cookies: []", "cookies: []\nextra: 1", "extra"},
-                           Case{"policy: 1", "policy: 2", "policy"}}) {
+  for (const Case& each :
+       {Case{"action: collect", "action: gather", "gather"}, Case{"device.model", "device.modell", "device.modell"},
+        Case{"trigger: always", "trigger: sometimes", "sometimes"},
+        Case{"updated: 2026-01-01", "updated: 2026-02-30", "2026-02-30"},
+        Case{"complete: true", "complete: false", "complete"}, Case{"kind: privacy", "kind: poem", "poem"},
+        Case{"default: chatco", "default: nobody", "nobody"}, Case{"country: CN", "country: china", "china"},
+        Case{", quote: \"quote of a\"", "", "quote"}, Case{"cookies: []", "cookies: []\nextra: 1", "extra"},
+        Case{"policy: 1", "policy: 2", "policy"}}) {
     const std::string error = error_of(replaced(good, each.from, each.to));
     EXPECT_NE(error.find("p.yaml:"), std::string::npos) << each.to << ": " << error;
     EXPECT_NE(error.find(each.expected), std::string::npos) << error;
@@ -82,13 +79,15 @@ TEST(PolicyLint, FindsWhatTheGrammarCannotSee) {
     }
     return false;
   };
-  const auto problems = lint_policy(policy, world.inputs.recipients, world.inputs.regions, "The quote  of\n b is here.");
+  const auto problems =
+      lint_policy(policy, world.inputs.recipients, world.inputs.regions, "The quote  of\n b is here.");
   EXPECT_TRUE(has(problems, "unknown recipient 'nobody'"));
   EXPECT_TRUE(has(problems, "unknown region 'Atlantis'"));
   EXPECT_TRUE(has(problems, "twice"));
   EXPECT_TRUE(has(problems, "the quote is not in the text"));
   EXPECT_TRUE(has(problems, "statement a"));
-  EXPECT_FALSE(has(lint_policy(policy, world.inputs.recipients, world.inputs.regions, "x quote\n\t of   a."), "quote is not"));
+  EXPECT_FALSE(
+      has(lint_policy(policy, world.inputs.recipients, world.inputs.regions, "x quote\n\t of   a."), "quote is not"));
 }
 
 // ---- selection ----
@@ -109,8 +108,8 @@ struct Held {
   std::string pick(const std::string& date, const std::string& country = "DE", const std::string& language = "",
                    const std::string& platform = "web", const std::string& account = "consumer") {
     std::string out;
-    for (const auto& use : select_policies(policies, world.inputs.regions,
-                                           {"chat", platform, country, language, account, date})) {
+    for (const auto& use :
+         select_policies(policies, world.inputs.regions, {"chat", platform, country, language, account, date})) {
       out += (out.empty() ? "" : " ") + use.policy->file + ":" + std::string(to_string(use.status));
     }
     return out;
@@ -127,7 +126,8 @@ TEST(PolicySelect, ByDate) {
   EXPECT_EQ(held.pick("2025-02-14"), "v2:in-force");
   EXPECT_EQ(held.pick("2025-04-27"), "v2:in-force");
   EXPECT_EQ(held.pick("2026-11-23"), "v2:latest-known");
-  const auto late = select_policies(held.policies, held.world.inputs.regions, {"chat", "web", "DE", "", "consumer", "2026-11-23"});
+  const auto late =
+      select_policies(held.policies, held.world.inputs.regions, {"chat", "web", "DE", "", "consumer", "2026-11-23"});
   EXPECT_EQ(render(late.at(0).sentence, Language::en),
             "Privacy Policy, version of 2025-02-14: latest known, recorded 2025-04-27.");
   EXPECT_EQ(choose_policies(held.policies, {"v1"}).at(0).status, PolicyStatus::chosen);
@@ -145,9 +145,15 @@ TEST(PolicySelect, ByRegionLanguageServiceAndAccount) {
   Held held;
   held.add("world", "2025-01-01", "2026-12-31");
   held.add("eea", "2025-01-01", "2026-12-31", [](PolicyText& text) { text.regions = "[EEA]"; });
-  held.add("kr", "2025-01-01", "2026-12-31", [](PolicyText& text) { text.regions = "[KR]"; text.language = "ko"; });
+  held.add("kr", "2025-01-01", "2026-12-31", [](PolicyText& text) {
+    text.regions = "[KR]";
+    text.language = "ko";
+  });
   held.add("kr-en", "2025-01-01", "2026-12-31", [](PolicyText& text) { text.regions = "[KR]"; });
-  held.add("cookies", "2025-01-01", "2026-12-31", [](PolicyText& text) { text.kind = "cookies"; text.services = "[web]"; });
+  held.add("cookies", "2025-01-01", "2026-12-31", [](PolicyText& text) {
+    text.kind = "cookies";
+    text.services = "[web]";
+  });
   held.add("business", "2025-01-01", "2026-12-31", [](PolicyText& text) { text.accounts = "[business]"; });
   EXPECT_EQ(held.pick("2026-01-01", "DE"), "cookies:in-force eea:in-force");
   EXPECT_EQ(held.pick("2026-01-01", "US"), "cookies:in-force world:in-force");
@@ -179,9 +185,13 @@ TEST(PolicyDiff, DeepSeekDroppedKeystrokesAndNamedDeviceIdentifiers) {
 
 TEST(PolicyDiff, BothQuotesOfAClauseThatLostAType) {
   PolicyText a, b;
-  a.statements = {"{id: t, action: collect, data: [device.model, device.os], recipient: self, channel: automatic, trigger: always, countries: [], quote: \"model and system\"}"};
-  b.statements = {"{id: t, action: collect, data: [device.model], recipient: self, channel: automatic, trigger: always, countries: [], quote: \"model\"}",
-                  statement("w", "collect", "device", "self")};
+  a.statements = {
+      "{id: t, action: collect, data: [device.model, device.os], recipient: self, channel: automatic, trigger: always, "
+      "countries: [], quote: \"model and system\"}"};
+  b.statements = {
+      "{id: t, action: collect, data: [device.model], recipient: self, channel: automatic, trigger: always, countries: "
+      "[], quote: \"model\"}",
+      statement("w", "collect", "device", "self")};
   const PolicyDiff diff = diff_policies(a.parse(), b.parse(), taxonomy());
   ASSERT_EQ(diff.data.size(), 2u);
   EXPECT_EQ(diff.data[0].type, "device");
@@ -205,7 +215,8 @@ TEST(Wording, FindsForbiddenWordsInBothLanguages) {
 
 TEST(Wording, NothingShippedSaysThem) {
   for (const WordingProblem& problem : lint_sentences()) ADD_FAILURE() << problem.where << ": " << problem.word;
-  for (const char* name : {"laws/gdpr.yaml", "laws/eprivacy.yaml", "laws/pipa.yaml", "laws/ccpa.yaml", "org/no-egress.yaml"}) {
+  for (const char* name :
+       {"laws/gdpr.yaml", "laws/eprivacy.yaml", "laws/pipa.yaml", "laws/ccpa.yaml", "org/no-egress.yaml"}) {
     auto rules = parse_rules(*read_file(kRoot + "/" + name), name, taxonomy());
     ASSERT_TRUE(rules) << name;
     for (const WordingProblem& problem : lint_rules(*rules)) ADD_FAILURE() << problem.where << ": " << problem.word;
@@ -226,7 +237,8 @@ TEST(Sentences, AreSortedAndHaveTheSamePlaceholdersInBothLanguages) {
     last = each.id;
     EXPECT_EQ(names(each.en), names(each.ko)) << each.id;
   }
-  EXPECT_EQ(render({"finding.omitted", {{"type", "t"}, {"recipient", "r"}}}, Language::en), "t to r: not found in the texts examined.");
+  EXPECT_EQ(render({"finding.omitted", {{"type", "t"}, {"recipient", "r"}}}, Language::en),
+            "t to r: not found in the texts examined.");
 }
 
 // ---- context, recipients ----
@@ -235,7 +247,8 @@ TEST(ContextFile, IsReadStrictly) {
   auto context = parse_context(
       "context: 1\nsimulated: true\nsubject: {service: aster, client: aster-web, version: \"1.4.2\"}\n"
       "user: {country: DE, account: consumer}\noperator: \"lab\"\nsteps:\n"
-      "  - {step: submit, time: \"2026-11-23T10:00:05Z\"}\n  - {step: launch, time: \"2026-11-23T10:00:00Z\", note: \"x\"}\n",
+      "  - {step: submit, time: \"2026-11-23T10:00:05Z\"}\n  - {step: launch, time: \"2026-11-23T10:00:00Z\", note: "
+      "\"x\"}\n",
       "audit.yaml");
   ASSERT_TRUE(context) << context.error().to_string();
   EXPECT_TRUE(context->simulated);

@@ -137,7 +137,8 @@ TEST(Rule, Minimisation) {
 TEST(Rule, Transport) {
   World world;
   use_text(world, {});
-  world.rule("kind: transport, min_tls: \"1.2\", cleartext: true, credentials_in_url: true, types: [identifier, device]");
+  world.rule(
+      "kind: transport, min_tls: \"1.2\", cleartext: true, credentials_in_url: true, types: [identifier, device]");
   EXPECT_EQ(status_of(world, {sent("device.model")}), RuleStatus::nothing_seen);
   Request clear = sent("device.model"), old = sent("device.model"), url = sent("identifier.device");
   clear.tls = 0;
@@ -196,8 +197,9 @@ TEST(Rule, BeforeMarkerTypesThirdPartiesAndCookies) {
 TEST(Rule, AfterMarkerAndMissingMarker) {
   World world;
   use_text(world, {});
-  world.rule("kind: after-marker, marker: consent-rejected, types: [identifier], third_party_requests: false, cookies: none",
-             "consent-rejected");
+  world.rule(
+      "kind: after-marker, marker: consent-rejected, types: [identifier], third_party_requests: false, cookies: none",
+      "consent-rejected");
   const RuleResult without = result_of(world, {sent("identifier.device")});
   EXPECT_EQ(without.status, RuleStatus::not_testable);
   EXPECT_EQ(without.why.arguments.at(0).second, "consent-rejected");
@@ -236,8 +238,10 @@ TEST(Rule, Document) {
 
 TEST(Rule, EgressCountsEveryPacket) {
   World world;
-  world.rule("kind: egress-allow-list, allow: [\"127.0.0.0/8\", \"203.0.113.8/29\", \"*.chat.test\", \"2001:db8::/32\"]");
-  Request inside = sent("device.model"), named = sent("device.model", "a.chat.test"), out = sent("device.model", "who.test");
+  world.rule(
+      "kind: egress-allow-list, allow: [\"127.0.0.0/8\", \"203.0.113.8/29\", \"*.chat.test\", \"2001:db8::/32\"]");
+  Request inside = sent("device.model"), named = sent("device.model", "a.chat.test"),
+          out = sent("device.model", "who.test");
   named.server = "198.51.100.1";
   out.server = "198.51.100.2";
   EXPECT_EQ(status_of(world, {inside, named}), RuleStatus::nothing_seen);
@@ -283,7 +287,8 @@ TEST(Rule, PlantedSecretInAnyEncodingToAnyHost) {
 }
 
 TEST(RuleFiles, EveryShippedFileLoads) {
-  for (const char* name : {"laws/gdpr.yaml", "laws/eprivacy.yaml", "laws/pipa.yaml", "laws/ccpa.yaml", "org/no-egress.yaml"}) {
+  for (const char* name :
+       {"laws/gdpr.yaml", "laws/eprivacy.yaml", "laws/pipa.yaml", "laws/ccpa.yaml", "org/no-egress.yaml"}) {
     const std::string path = std::string(VITRINE_SOURCE_DIR) + "/policies/" + name;
     auto text = read_file(path);
     ASSERT_TRUE(text) << name;
@@ -340,15 +345,22 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         CookieCase{"declared_session", "chat.test", "sid=1", {}},
         CookieCase{"wildcard", "www.chat.test", "track-abc=1; Domain=.chat.test; Max-Age=604800", {}},
-        CookieCase{"wildcard_of_a_third_party_under_our_name", "chat.test", "widget-device-id-x9=1; Domain=chat.test; Max-Age=10", {}},
+        CookieCase{"wildcard_of_a_third_party_under_our_name",
+                   "chat.test",
+                   "widget-device-id-x9=1; Domain=chat.test; Max-Age=10",
+                   {}},
         CookieCase{"undeclared", "chat.test", "other=1", {CookieIssue::undeclared}},
         CookieCase{"name_has_case", "chat.test", "SID=1", {CookieIssue::undeclared}},
         CookieCase{"same_name_elsewhere", "t.meter.test", "sid=1", {CookieIssue::undeclared}},
         CookieCase{"longer", "chat.test", "track-a=1; Max-Age=604900", {CookieIssue::longer_lifetime}},
         CookieCase{"session_that_stays", "chat.test", "sid=1; Max-Age=86400", {CookieIssue::longer_lifetime}},
         CookieCase{"deleted", "chat.test", "sid=; Max-Age=0", {}},
-        CookieCase{"expires_counts", "chat.test", "track-a=1; Expires=Wed, 01 Apr 2026 10:00:00 GMT", {CookieIssue::longer_lifetime}},
-        CookieCase{"max_age_before_expires", "chat.test", "track-a=1; Expires=Wed, 01 Apr 2037 10:00:00 GMT; Max-Age=5", {}}),
+        CookieCase{"expires_counts",
+                   "chat.test",
+                   "track-a=1; Expires=Wed, 01 Apr 2026 10:00:00 GMT",
+                   {CookieIssue::longer_lifetime}},
+        CookieCase{
+            "max_age_before_expires", "chat.test", "track-a=1; Expires=Wed, 01 Apr 2037 10:00:00 GMT; Max-Age=5", {}}),
     [](const auto& row) { return row.param.name; });
 
 TEST(Cookies, EarlierThanConsentOnlyWhenTheTableSaysNonEssential) {
@@ -377,7 +389,8 @@ TEST(Cookies, WithoutATableNothingIsCompared) {
 
 TEST(Cookies, LifetimesAreReadAsBrowsersReadThem) {
   const Timestamp now = *parse_rfc3339("2026-10-21T07:27:00Z");
-  for (const char* text : {"Wed, 21 Oct 2026 07:28:00 GMT", "Wednesday, 21-Oct-26 07:28:00 GMT", "21 oct 2026 07:28:00"}) {
+  for (const char* text :
+       {"Wed, 21 Oct 2026 07:28:00 GMT", "Wednesday, 21-Oct-26 07:28:00 GMT", "21 oct 2026 07:28:00"}) {
     EXPECT_EQ(read_set_cookie("a=1; Expires=" + std::string(text), now).max_age, 60) << text;
   }
   for (const char* text : {"", "never", "99 Oct 2026 07:28:00", "21 Oct 2026 25:00:00", "21 Oct 1500 01:00:00"}) {

@@ -15,7 +15,8 @@ PolicyText text_of(std::vector<std::string> statements) {
   return text;
 }
 
-Request request(const std::string& host, ConnectionId connection, std::vector<SentValue> values = {}, double time = 45) {
+Request request(const std::string& host, ConnectionId connection, std::vector<SentValue> values = {},
+                double time = 45) {
   Request out;
   out.host = host;
   out.connection = connection;
@@ -55,7 +56,8 @@ TEST(DeclaredNotObserved, NeedsAStepInsideOneRecording) {
 
   // Between two recordings nothing was seen.
   World two = world;
-  two.inputs.files = {{"a.pcapng", "", "pcapng", 1, 1, false, at(0), at(30)}, {"b.pcapng", "", "pcapng", 1, 1, false, at(60), at(90)}};
+  two.inputs.files = {{"a.pcapng", "", "pcapng", 1, 1, false, at(0), at(30)},
+                      {"b.pcapng", "", "pcapng", 1, 1, false, at(60), at(90)}};
   EXPECT_EQ(declared(two.run({plain}), "behaviour.keystroke-dynamics").verdict, Verdict::not_testable);
 
   // Typing shortly before the first packet was not recorded; a launch then was.
@@ -74,9 +76,10 @@ TEST(DeclaredNotObserved, NeedsAStepInsideOneRecording) {
 
 TEST(DeclaredNotObserved, NamesOnlyStatementsWhoseStepWasTaken) {
   World world;
-  world.inputs.policies = {text_of({statement("always", "collect", "identifier.device", "self"),
-                                    statement("paying", "collect", "identifier.device", "self", {}, "automatic", "payment")})
-                               .parse()};
+  world.inputs.policies = {
+      text_of({statement("always", "collect", "identifier.device", "self"),
+               statement("paying", "collect", "identifier.device", "self", {}, "automatic", "payment")})
+          .parse()};
   const Finding finding = declared(world.run({request("chat.test", 1)}), "identifier.device");
   EXPECT_EQ(finding.verdict, Verdict::declared_not_observed);
   ASSERT_EQ(finding.positives.size(), 1u);
@@ -117,8 +120,9 @@ TEST(DeclaredNotObserved, NotBeyondBounds) {
   world.inputs.policies = {text_of({kKeystrokes}).parse()};
   FlowCollector collector(world.inputs);
   feed(collector, request("chat.test", 1));
-  const AuditResult result = evaluate(
-      world.inputs, std::move(collector), {{Issue{Cause::truncated, "fields: an exchange has more fields than are kept", 9, 0}, 1}});
+  const AuditResult result =
+      evaluate(world.inputs, std::move(collector),
+               {{Issue{Cause::truncated, "fields: an exchange has more fields than are kept", 9, 0}, 1}});
   EXPECT_EQ(reasons(declared(result, "behaviour.keystroke-dynamics")), std::set<std::string>{"reason.bounds"});
 }
 
@@ -232,7 +236,8 @@ TEST(Cookies, RemovingOneIsNotSettingOne) {
   text.cookies = {kCookieRow};
   world.inputs.policies = {text.parse()};
   Request removing = request("chat.test", 1);
-  removing.response_headers = {{"set-cookie", "old=; Max-Age=0"}, {"set-cookie", "older=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"}};
+  removing.response_headers = {{"set-cookie", "old=; Max-Age=0"},
+                               {"set-cookie", "older=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"}};
   const AuditResult result = world.run({removing});
   EXPECT_EQ(result.cookies.size(), 2u);
   for (const CookieRow& row : result.cookies) EXPECT_TRUE(row.issues.empty()) << row.name;
@@ -268,7 +273,8 @@ TEST(Masking, PagesKeepNoIds) {
 TEST(Masking, EvidencePathsKeepNoIds) {
   World world;
   world.inputs.policies = {text_of({}).parse()};
-  Request sent = request("chat.test", 1, {{"device.model", "v", Observation::probable, "body|json/anna@mail.test/0/model"}});
+  Request sent =
+      request("chat.test", 1, {{"device.model", "v", Observation::probable, "body|json/anna@mail.test/0/model"}});
   sent.path = "/users/anna%40mail.test/chats/0b1c2d3e-4f5a-4b6c-8d7e-9f0a1b2c3d4e/send?t=1";
   const AuditResult result = world.run({sent});
   const Finding* finding = result.finding(FindingKind::flow, "device.model", "chatco");

@@ -58,8 +58,9 @@ TEST(Taxonomy, RefusesByFileLineAndKey) {
   EXPECT_EQ(error_of(node("r", "null") + node("a", "b") + node("b", "a")),
             "t.yaml:4: 'a' is broader than itself through 'broader'");
   EXPECT_EQ(error_of(node("a", "null", ", colour: red")), "t.yaml:3, key nodes[0].colour: unknown key 'colour'");
-  EXPECT_NE(error_of(node("a", "null", ", value_checks: [{check: uid, observation: certain}]")).find("unknown value 'uid'"),
-            std::string::npos);
+  EXPECT_NE(
+      error_of(node("a", "null", ", value_checks: [{check: uid, observation: certain}]")).find("unknown value 'uid'"),
+      std::string::npos);
   EXPECT_NE(error_of(node("a", "null", ", value_checks: [{check: uuid, observation: certain}]") +
                      node("b", "null", ", value_checks: [{check: uuid, observation: certain}]"))
                 .find("bound twice"),
@@ -67,7 +68,8 @@ TEST(Taxonomy, RefusesByFileLineAndKey) {
   EXPECT_NE(error_of(node("a", "null", ", trackhar: [x]") + node("b", "null", ", trackhar: [x]")).find("appears twice"),
             std::string::npos);
   EXPECT_NE(error_of(node("A b", "null")).find("an id is made of"), std::string::npos);
-  EXPECT_NE(Taxonomy::parse("taxonomy: 2\nnodes: []\n", "t.yaml").error().to_string().find("version 1"), std::string::npos);
+  EXPECT_NE(Taxonomy::parse("taxonomy: 2\nnodes: []\n", "t.yaml").error().to_string().find("version 1"),
+            std::string::npos);
   EXPECT_FALSE(Taxonomy::load("/nonexistent/taxonomy.yaml"));
 }
 

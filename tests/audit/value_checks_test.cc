@@ -46,8 +46,12 @@ TEST(ValueChecks, StrictForms) {
       {imei, "490154203237519", false},
       {imei, "490154203237518", true, ValueType::number},
       {imei, "173400000012345", false, ValueType::number},
-      {user_agent, "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36", true},
-      {user_agent, "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Mobile/15E148 Safari/604.1", true},
+      {user_agent,
+       "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36", true},
+      {user_agent,
+       "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 "
+       "Mobile/15E148 Safari/604.1",
+       true},
       {user_agent, "DeepSeek/2.5.3 Android/28", true},
       {user_agent, "Dalvik/2.1.0 (Linux; U; Android 9; SM-G991N)", true},
       {user_agent, "text/html", false},
@@ -146,9 +150,17 @@ TEST(ValueChecks, NamesRoundTrip) {
 // No value of any length may read outside itself (run under ASan): every prefix
 // of every sample, in exactly sized storage.
 TEST(ValueChecks, EveryPrefixIsSafe) {
-  const std::string samples[] = {"{3F2B8C1E-6A4D-4E0F-9B77-0C5D2A1F8E63}", "Mozilla/5.0 (X11; Linux) A/1 (b", "zh-Hans-CN,ko;q=0.9",
-                                 "2025-02-14T10:00:00.123+09:00", "GMT+0900 (x)", "eyJhbGciOi.eyJzdWIi.c2ln", "RIFF\1\1\1\1WEBP...",
-                                 "Bearer 9f86d081884c7d659a2feaa0c55ad015", "+82 10-0000-0000", "2001:db8::1", "UTC+09:30"};
+  const std::string samples[] = {"{3F2B8C1E-6A4D-4E0F-9B77-0C5D2A1F8E63}",
+                                 "Mozilla/5.0 (X11; Linux) A/1 (b",
+                                 "zh-Hans-CN,ko;q=0.9",
+                                 "2025-02-14T10:00:00.123+09:00",
+                                 "GMT+0900 (x)",
+                                 "eyJhbGciOi.eyJzdWIi.c2ln",
+                                 "RIFF\1\1\1\1WEBP...",
+                                 "Bearer 9f86d081884c7d659a2feaa0c55ad015",
+                                 "+82 10-0000-0000",
+                                 "2001:db8::1",
+                                 "UTC+09:30"};
   for (const std::string& sample : samples)
     for (size_t n = 0; n <= sample.size(); ++n) {
       const std::vector<char> exact(sample.begin(), sample.begin() + n);
@@ -158,7 +170,9 @@ TEST(ValueChecks, EveryPrefixIsSafe) {
         for (size_t c = 0; c < kValueChecks; ++c) {
           const auto check = static_cast<ValueCheck>(c);
           // What is found without a rule also holds with one.
-          if (found.has(check)) { EXPECT_TRUE(holds(check, value, type)) << to_string(check) << " " << value; }
+          if (found.has(check)) {
+            EXPECT_TRUE(holds(check, value, type)) << to_string(check) << " " << value;
+          }
           holds(check, value, type);
         }
       }

@@ -74,7 +74,9 @@ TEST(JsonTokenizer, Unescapes) {
   EXPECT_EQ(json_unescape(R"(\u00e9\u20ac\ud83d\ude00)", s), "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
   EXPECT_EQ(json_unescape(R"(\ud83d)", s), "\xef\xbf\xbd") << "lone surrogate";
   EXPECT_EQ(json_unescape(R"(\ud83dx\ude00)", s), "\xef\xbf\xbdx\xef\xbf\xbd");
-  EXPECT_EQ(json_unescape(R"(\ud83dA)", s), "\xef\xbf\xbd" "A");
+  EXPECT_EQ(json_unescape(R"(\ud83dA)", s),
+            "\xef\xbf\xbd"
+            "A");
   EXPECT_EQ(json_unescape(R"(\x\u12g4)", s), R"(\x\u12g4)") << "unknown escapes stay";
   EXPECT_EQ(json_unescape("ab\\", s), "ab\\") << "a cut escape stays";
   EXPECT_EQ(json_unescape("ab\\u12", s), "ab\\u12");
@@ -145,7 +147,8 @@ TEST(JsonTokenizer, DepthIsBounded) {
 TEST(JsonTokenizer, TerminalTokensStay) {
   JsonTokenizer json("[1,]");
   JsonToken t;
-  while (json.next(t)) {}
+  while (json.next(t)) {
+  }
   EXPECT_EQ(t.kind, Kind::malformed);
   EXPECT_FALSE(json.next(t));
   EXPECT_EQ(t.kind, Kind::malformed);
@@ -191,7 +194,8 @@ TEST(JsonTokenizer, FindsQuotesAtEveryAlignment) {
 // A document parser is the judge of what is JSON.
 TEST(JsonTokenizer, AgreesWithADocumentParser) {
   std::mt19937 random(12);
-  const std::string_view pieces[] = {"{", "}", "[", "]", ",", ":", "\"a\"", "\"\\u0041\"", "1", "-2.5", "0", "true", "null", " ", "\"b\"", "false"};
+  const std::string_view pieces[] = {"{", "}",    "[", "]",    ",",    ":", "\"a\"", "\"\\u0041\"",
+                                     "1", "-2.5", "0", "true", "null", " ", "\"b\"", "false"};
   size_t valid = 0;
   for (int i = 0; i < 200'000; ++i) {
     std::string text;

@@ -93,7 +93,8 @@ uint64_t read_packets(Bytes file, MappedFile& mapping, bool reassemble) {
 class Decrypting final : private StreamSink, private TlsSink {
  public:
   explicit Decrypting(const SecretStore& secrets, ConnectionId id)
-      : tls_(secrets, static_cast<TlsSink&>(*this), id), tcp_(static_cast<StreamSink&>(*this), static_cast<TlsSink&>(*this), id) {}
+      : tls_(secrets, static_cast<TlsSink&>(*this), id),
+        tcp_(static_cast<StreamSink&>(*this), static_cast<TlsSink&>(*this), id) {}
   TcpConnection& tcp() { return tcp_; }
   uint64_t plaintext = 0;
 
@@ -146,18 +147,28 @@ uint64_t decrypt(Bytes file, MappedFile& mapping) {
 class Consumer : public ShardConsumer, private FieldSink {
  public:
   Consumer(Stage last, const cli::Knowledge& knowledge, uint64_t& count)
-      : last_(last), count_(count), line_(knowledge, *this), knowledge_(knowledge), plain_(static_cast<FieldSink&>(*this)) {}
+      : last_(last),
+        count_(count),
+        line_(knowledge, *this),
+        knowledge_(knowledge),
+        plain_(static_cast<FieldSink&>(*this)) {}
 
   void position(OutputPosition) override {}
   std::unique_ptr<ShardOutput> take() override { return std::exchange(output_, pool_.get()); }
   void recycle(std::unique_ptr<ShardOutput> output) override { pool_.put(std::move(output)); }
-  void connection(const ConnectionInfo& info, ConnectionEvent event) override { if (last_ > kParse) next().connection(info, event); }
-  void opened(const Exchange& exchange) override { if (last_ > kParse) next().opened(exchange); }
+  void connection(const ConnectionInfo& info, ConnectionEvent event) override {
+    if (last_ > kParse) next().connection(info, event);
+  }
+  void opened(const Exchange& exchange) override {
+    if (last_ > kParse) next().opened(exchange);
+  }
   void part(const Exchange& exchange, const Part& part) override {
     if (last_ > kParse) next().part(exchange, part);
     else count_ += part.content.size();
   }
-  void closed(const Exchange& exchange, CloseReason reason) override { if (last_ > kParse) next().closed(exchange, reason); }
+  void closed(const Exchange& exchange, CloseReason reason) override {
+    if (last_ > kParse) next().closed(exchange, reason);
+  }
 
  private:
   FieldExtractor& next() { return last_ == kDecode ? plain_ : line_.extractor(); }
@@ -228,8 +239,8 @@ int main(int argc, char** argv) {
   for (size_t stage = 0; stage < kStages; ++stage) {
     const double own = least[stage] - before;
     before = least[stage];
-    std::printf("%s{\"stage\":\"%s\",\"cpu_s\":%.4f,\"cumulative_cpu_s\":%.4f,\"made\":%lu", stage == 0 ? "" : ",", kNames[stage], own,
-                least[stage], static_cast<unsigned long>(made[stage]));
+    std::printf("%s{\"stage\":\"%s\",\"cpu_s\":%.4f,\"cumulative_cpu_s\":%.4f,\"made\":%lu", stage == 0 ? "" : ",",
+                kNames[stage], own, least[stage], static_cast<unsigned long>(made[stage]));
     // A difference below the resolution says nothing about speed.
     if (own > 1e-3) std::printf(",\"mb_s\":%.0f", megabytes / own);
     std::printf("}");

@@ -17,14 +17,17 @@ using namespace vitrine;
 using Clock = std::chrono::steady_clock;
 
 std::string telemetry(size_t events) {
-  std::string body = R"({"user":{"user_unique_id":"7412345678901234567","web_id":"7412345678901234568"},"header":{"device_model":"SM-G991N","os":"android","os_version":"14","language":"ko-KR","timezone":"Asia/Seoul","resolution":"1080x2340","carrier":"SKTelecom","access":"wifi"},"events":[)";
+  std::string body =
+      R"({"user":{"user_unique_id":"7412345678901234567","web_id":"7412345678901234568"},"header":{"device_model":"SM-G991N","os":"android","os_version":"14","language":"ko-KR","timezone":"Asia/Seoul","resolution":"1080x2340","carrier":"SKTelecom","access":"wifi"},"events":[)";
   uint64_t t = 1763899200000;
   for (size_t i = 0; i < events; ++i) {
     if (i != 0) body += ',';
     t += 17 + i % 13;
-    body += R"({"event_name":"click","client_ms":)" + std::to_string(t) + R"(,"session":"s)" + std::to_string(1000 + i % 7) +
-            R"(","page_id":)" + std::to_string(i % 40) + R"(,"visible":true,"element":"btn-send","x":)" + std::to_string(i % 1920) +
-            R"(,"referrer":"home","app_ver":"2.5.3","request":"3f2b8c1e-6a4d-4e0f-9b77-0c5d2a1f)" + std::to_string(1000 + i % 9000) + "\"}";
+    body += R"({"event_name":"click","client_ms":)" + std::to_string(t) + R"(,"session":"s)" +
+            std::to_string(1000 + i % 7) + R"(","page_id":)" + std::to_string(i % 40) +
+            R"(,"visible":true,"element":"btn-send","x":)" + std::to_string(i % 1920) +
+            R"(,"referrer":"home","app_ver":"2.5.3","request":"3f2b8c1e-6a4d-4e0f-9b77-0c5d2a1f)" +
+            std::to_string(1000 + i % 9000) + "\"}";
   }
   return body + "]}";
 }
@@ -58,7 +61,8 @@ double measure(Sink& sink, const Exchange& exchange, const Part& part, const std
     sink.begin_part(exchange, part);
     for (const Field& field : fields) sink.field(field);
     sink.end_part(exchange, part);
-    const double ns = std::chrono::duration<double, std::nano>(Clock::now() - start).count() / static_cast<double>(fields.size());
+    const double ns =
+        std::chrono::duration<double, std::nano>(Clock::now() - start).count() / static_cast<double>(fields.size());
     best = std::min(best, ns);
   }
   return best;

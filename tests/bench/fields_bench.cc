@@ -30,8 +30,9 @@ std::string telemetry(size_t events) {
   for (size_t i = 0; i < events; ++i) {
     if (i != 0) body += ',';
     t += 17 + i % 13;
-    body += R"({"event_name":"click","client_ms":)" + std::to_string(t) + R"(,"session":"s)" + std::to_string(1000 + i % 7) +
-            R"(","page_id":)" + std::to_string(i % 40) + R"(,"visible":true,"element":"btn-send","x":)" + std::to_string(i % 1920) +
+    body += R"({"event_name":"click","client_ms":)" + std::to_string(t) + R"(,"session":"s)" +
+            std::to_string(1000 + i % 7) + R"(","page_id":)" + std::to_string(i % 40) +
+            R"(,"visible":true,"element":"btn-send","x":)" + std::to_string(i % 1920) +
             R"(,"referrer":"home","app_ver":"2.5.3"})";
   }
   return body + "]}";
@@ -39,7 +40,8 @@ std::string telemetry(size_t events) {
 
 std::string long_strings(size_t count) {
   std::string body = "[";
-  for (size_t i = 0; i < count; ++i) body += (i == 0 ? "\"" : ",\"") + std::string(400, static_cast<char>('a' + i % 26)) + "\"";
+  for (size_t i = 0; i < count; ++i)
+    body += (i == 0 ? "\"" : ",\"") + std::string(400, static_cast<char>('a' + i % 26)) + "\"";
   return body + "]";
 }
 
@@ -119,7 +121,8 @@ int main() {
   const double bytes = static_cast<double>(body.size()) * exchanges;
   std::printf(
       "{\"tokenizer_short_mb_s\":%.0f,\"tokenizer_long_mb_s\":%.0f,\"bytes_per_field\":%.1f,"
-      "\"extract_fields_s\":%.0f,\"extract_mb_s\":%.0f,\"extract_and_write_fields_s\":%.0f,\"write_only_lines_s\":%.0f,\"line_bytes\":%.0f}\n",
+      "\"extract_fields_s\":%.0f,\"extract_mb_s\":%.0f,\"extract_and_write_fields_s\":%.0f,\"write_only_lines_s\":%.0f,"
+      "\"line_bytes\":%.0f}\n",
       tokenizer_rate(body, 20000), tokenizer_rate(long_strings(1000), 1000), bytes / static_cast<double>(count.fields),
       static_cast<double>(count.fields) / extract, bytes / extract / 1e6, static_cast<double>(write.fields) / written,
       static_cast<double>(write.fields) / std::max(1e-9, written - extract),

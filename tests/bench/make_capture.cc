@@ -66,8 +66,21 @@ std::string telemetry(Random& random, size_t bytes) {
 }
 
 std::string text_page(Random& random, size_t bytes) {
-  static constexpr const char* kWords[] = {"<div class=\"card\">", "</div>", "function", "return", "model", "answer",
-                                           "=>", "const", "{", "}", "policy", "<span>", "</span>", "window", "value"};
+  static constexpr const char* kWords[] = {"<div class=\"card\">",
+                                           "</div>",
+                                           "function",
+                                           "return",
+                                           "model",
+                                           "answer",
+                                           "=>",
+                                           "const",
+                                           "{",
+                                           "}",
+                                           "policy",
+                                           "<span>",
+                                           "</span>",
+                                           "window",
+                                           "value"};
   std::string out;
   while (out.size() < bytes) {
     out += kWords[pick(random, 15)];
@@ -204,8 +217,8 @@ class Connection {
         flush(who);
       }
     }
-    std::string settings = frame(4, 0, 0, std::string("\0\4\x7f\xff\xff\xff", 6));     // INITIAL_WINDOW_SIZE
-    settings += frame(8, 0, 0, std::string("\x7f\xfe\xff\xff", 4));                     // WINDOW_UPDATE of the connection
+    std::string settings = frame(4, 0, 0, std::string("\0\4\x7f\xff\xff\xff", 6));  // INITIAL_WINDOW_SIZE
+    settings += frame(8, 0, 0, std::string("\x7f\xfe\xff\xff", 4));                 // WINDOW_UPDATE of the connection
     send(0, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings);
     send(1, settings + frame(4, 1, 0, ""));
     send(0, frame(4, 1, 0, ""));
@@ -230,15 +243,21 @@ class Connection {
       streams.push_back(next_stream_);
       next_stream_ += 2;
       std::vector<std::pair<std::string, std::string>> head = {
-          {":method", exchange.method}, {":scheme", "https"}, {":authority", host()}, {":path", exchange.path},
-          {"user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"},
-          {"accept-language", "ko-KR,ko;q=0.9"}, {"cookie", fmt::format("sid={:032x}; theme=dark", index_ * 7919u)}};
+          {":method", exchange.method},
+          {":scheme", "https"},
+          {":authority", host()},
+          {":path", exchange.path},
+          {"user-agent",
+           "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"},
+          {"accept-language", "ko-KR,ko;q=0.9"},
+          {"cookie", fmt::format("sid={:032x}; theme=dark", index_ * 7919u)}};
       if (!exchange.request_body.empty()) head.emplace_back("content-type", exchange.request_type);
       headers(0, streams.back(), head, exchange.request_body.empty());
     }
     body(0, streams, exchanges, &Exchange::request_body);
     for (size_t i = 0; i < exchanges.size(); ++i) {
-      std::vector<std::pair<std::string, std::string>> head = {{":status", "200"}, {"content-type", exchanges[i].response_type}};
+      std::vector<std::pair<std::string, std::string>> head = {{":status", "200"},
+                                                               {"content-type", exchanges[i].response_type}};
       if (!exchanges[i].response_coding.empty()) head.emplace_back("content-encoding", exchanges[i].response_coding);
       headers(1, streams[i], head, exchanges[i].response_body.empty());
     }
@@ -348,7 +367,8 @@ class Connection {
     packet_.append(vitrine::as_text(payload));
     block_.clear();
     clock_ += 20'000;
-    append_packet(block_, 0, Timestamp{static_cast<int64_t>(clock_)}, vitrine::as_bytes(packet_), static_cast<uint32_t>(packet_.size()));
+    append_packet(block_, 0, Timestamp{static_cast<int64_t>(clock_)}, vitrine::as_bytes(packet_),
+                  static_cast<uint32_t>(packet_.size()));
     file_.write(block_);
     side_[who].sequence += static_cast<uint32_t>(payload.size());
   }
@@ -406,17 +426,37 @@ int main(int argc, char** argv) {
       const uint64_t total = by_kind[0] + by_kind[1] + by_kind[2] + 1;
       const double want = static_cast<double>(total);
       if (static_cast<double>(by_kind[0]) < 0.30 * want) {
-        exchange = {"POST", "/v1/events", "application/json", telemetry(random, 20'000 + pick(random, 40'000)), "application/json", "", "{\"ok\":true}"};
+        exchange = {"POST",
+                    "/v1/events",
+                    "application/json",
+                    telemetry(random, 20'000 + pick(random, 40'000)),
+                    "application/json",
+                    "",
+                    "{\"ok\":true}"};
         by_kind[0] += exchange.request_body.size();
       } else if (static_cast<double>(by_kind[1]) < 0.20 * want) {
         const bool br = pick(random, 2) == 1;
-        exchange = {"GET", fmt::format("/assets/app.{:x}.js", random() & 0xffff), "", "", "text/javascript", br ? "br" : "gzip", pages[br][pick(random, pages[br].size())]};
+        exchange = {"GET",
+                    fmt::format("/assets/app.{:x}.js", random() & 0xffff),
+                    "",
+                    "",
+                    "text/javascript",
+                    br ? "br" : "gzip",
+                    pages[br][pick(random, pages[br].size())]};
         by_kind[1] += exchange.response_body.size();
       } else if (pick(random, 4) == 0) {
-        exchange = {"POST", "/upload?kind=image", "image/png", image.substr(0, 50'000 + pick(random, 300'000)), "application/json", "", "{\"id\":\"f1\"}"};
+        exchange = {"POST",
+                    "/upload?kind=image",
+                    "image/png",
+                    image.substr(0, 50'000 + pick(random, 300'000)),
+                    "application/json",
+                    "",
+                    "{\"id\":\"f1\"}"};
         by_kind[2] += exchange.request_body.size();
       } else {
-        exchange = {"GET", fmt::format("/files/{}?download=1", pick(random, 100000)), "", "", "application/octet-stream", "", binary.substr(0, 50'000 + pick(random, 900'000))};
+        exchange = {
+            "GET", fmt::format("/files/{}?download=1", pick(random, 100000)), "", "", "application/octet-stream",
+            "",    binary.substr(0, 50'000 + pick(random, 900'000))};
         by_kind[2] += exchange.response_body.size();
       }
       ++requests;

@@ -46,7 +46,8 @@ Buffer hello(bool client, uint16_t suite) {
 }
 
 // Seals with OpenSSL directly, as a peer would.
-void append_sealed(Buffer& out, const tls::CipherSuite& suite, const tls::TrafficKey& key, uint64_t sequence, Buffer inner) {
+void append_sealed(Buffer& out, const tls::CipherSuite& suite, const tls::TrafficKey& key, uint64_t sequence,
+                   Buffer inner) {
   Buffer nonce = key.iv;
   for (size_t i = 0; i < 8; ++i) nonce[4 + i] ^= static_cast<uint8_t>(sequence >> (56 - 8 * i));
   const size_t length = inner.size() + 16;
@@ -106,8 +107,8 @@ void measure(uint16_t code, size_t record_size, size_t chunk_size) {
     best = std::max(best, static_cast<double>(server.size()) / spent.count() / 1e9);
   }
   const bool whole = sink.plaintext == sequence * record_size && sink.bad == 0;
-  std::printf("{\"bench\":\"tls\",\"suite\":\"%s\",\"record\":%zu,\"chunk\":%zu,\"gb_per_s\":%.2f,\"complete\":%s}\n", suite.name,
-              record_size, chunk_size, best, whole ? "true" : "false");
+  std::printf("{\"bench\":\"tls\",\"suite\":\"%s\",\"record\":%zu,\"chunk\":%zu,\"gb_per_s\":%.2f,\"complete\":%s}\n",
+              suite.name, record_size, chunk_size, best, whole ? "true" : "false");
 }
 
 }  // namespace

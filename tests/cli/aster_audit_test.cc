@@ -17,9 +17,7 @@ using testing::UnorderedElementsAre;
 
 constexpr const char* kAster = "aster-intelligence";
 
-char letter(const std::string& scenario) {
-  return scenario == "baseline" ? 'B' : scenario == "keystroke" ? 'K' : 'C';
-}
+char letter(const std::string& scenario) { return scenario == "baseline" ? 'B' : scenario == "keystroke" ? 'K' : 'C'; }
 
 class Aster : public testing::TestWithParam<std::tuple<std::string, std::string>> {
  protected:
@@ -34,7 +32,8 @@ std::string case_name(const testing::TestParamInfo<std::tuple<std::string, std::
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 }
-INSTANTIATE_TEST_SUITE_P(Aster, Aster, testing::Combine(testing::ValuesIn(kScenarios), testing::ValuesIn(kVersions)), case_name);
+INSTANTIATE_TEST_SUITE_P(Aster, Aster, testing::Combine(testing::ValuesIn(kScenarios), testing::ValuesIn(kVersions)),
+                         case_name);
 
 // ---- section 7 ----------------------------------------------------------------
 
@@ -162,7 +161,7 @@ TEST_P(Aster, TheKeystrokeStatementTheOtherWayRound) {
   ASSERT_EQ(declared->coverage.undecoded.size(), 1u);
   EXPECT_EQ(declared->coverage.undecoded.front().first, Cause::opaque);
   const uint64_t bytes = declared->coverage.undecoded.front().second;
-  EXPECT_GE(bytes, 240u);   // its value, once as a literal
+  EXPECT_GE(bytes, 240u);  // its value, once as a literal
   EXPECT_LE(bytes, 2u * 320u);
   ASSERT_EQ(declared->reasons.size(), 1u);
   EXPECT_EQ(declared->reasons.front().id, "reason.undecoded");
@@ -267,8 +266,11 @@ TEST_P(Aster, LookAlikesOfKeystrokeTimingAreNotReported) {
   }
   EXPECT_FALSE(paths.empty());
   for (const std::string& path : paths) {
-    EXPECT_TRUE(path.find("/params/kd") != std::string::npos || path.find("/payload/bio|base64|json") != std::string::npos) << path;
-    for (const char* innocent : {"hovers", "pointer", "heartbeats", "resources", "local_time_ms", "client_timestamp_ms"}) {
+    EXPECT_TRUE(path.find("/params/kd") != std::string::npos ||
+                path.find("/payload/bio|base64|json") != std::string::npos)
+        << path;
+    for (const char* innocent :
+         {"hovers", "pointer", "heartbeats", "resources", "local_time_ms", "client_timestamp_ms"}) {
       EXPECT_EQ(path.find(innocent), std::string::npos) << path;
     }
   }

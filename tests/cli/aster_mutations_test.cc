@@ -42,7 +42,8 @@ std::vector<std::string> differences(const AuditResult& before, const AuditResul
   const auto key = [](const Finding& f) { return std::string(to_string(f.kind)) + " " + f.type + " " + f.recipient; };
   for (const Finding& finding : before.findings) {
     const Finding* other = after.finding(finding.kind, finding.type, finding.recipient);
-    if (verdict_of(&finding) != verdict_of(other)) out.push_back(key(finding) + ": " + verdict_of(&finding) + " > " + verdict_of(other));
+    if (verdict_of(&finding) != verdict_of(other))
+      out.push_back(key(finding) + ": " + verdict_of(&finding) + " > " + verdict_of(other));
   }
   for (const Finding& finding : after.findings) {
     if (before.finding(finding.kind, finding.type, finding.recipient) == nullptr) {
@@ -68,8 +69,9 @@ TEST(AsterMutations, WithoutTheKeystrokeStatementItIsOmittedAndNothingElseChange
   EXPECT_TRUE(finding->positives.empty());
   EXPECT_FALSE(finding->evidence.empty());
   EXPECT_EQ(finding->explanation.id, "finding.omitted");
-  EXPECT_THAT(differences(cached("keystroke", "2024-12"), result),
-              testing::ElementsAre(testing::HasSubstr("behaviour.keystroke-dynamics aster-intelligence: clear > omitted")));
+  EXPECT_THAT(
+      differences(cached("keystroke", "2024-12"), result),
+      testing::ElementsAre(testing::HasSubstr("behaviour.keystroke-dynamics aster-intelligence: clear > omitted")));
 }
 
 TEST(AsterMutations, ADenialAddedIsAmbiguous) {
@@ -146,7 +148,8 @@ TEST(AsterMutations, CleanWithoutTheTypingStepIsNotTestable) {
   EXPECT_EQ(finding->verdict, Verdict::not_testable);
   ASSERT_EQ(finding->reasons.size(), 1u);
   EXPECT_EQ(finding->reasons.front().id, "reason.step-not-taken");
-  EXPECT_THAT(finding->reasons.front().arguments, testing::ElementsAre(std::pair<std::string, std::string>("step", "typing-start")));
+  EXPECT_THAT(finding->reasons.front().arguments,
+              testing::ElementsAre(std::pair<std::string, std::string>("step", "typing-start")));
   EXPECT_TRUE(finding->coverage.all_read());
 }
 
@@ -172,12 +175,14 @@ TEST(AsterMutations, BaselineIsNotTestableBecauseOfTheBlobAndSaysItsBytes) {
   // The ledger has the same bytes in the row of the host they went to.
   uint64_t opaque = 0;
   for (const LedgerRow& row : cached("baseline", "2024-12").ledger) {
-    if (row.host == "chat.aster.test" && row.direction == Direction::client_to_server) opaque = row.bytes[Cause::opaque];
+    if (row.host == "chat.aster.test" && row.direction == Direction::client_to_server)
+      opaque = row.bytes[Cause::opaque];
   }
   EXPECT_EQ(finding->coverage.undecoded.front().second, opaque);
   ASSERT_EQ(finding->reasons.size(), 1u);
   EXPECT_EQ(finding->reasons.front().id, "reason.undecoded");
-  EXPECT_THAT(finding->reasons.front().arguments, Contains(std::pair<std::string, std::string>("bytes", std::to_string(opaque))));
+  EXPECT_THAT(finding->reasons.front().arguments,
+              Contains(std::pair<std::string, std::string>("bytes", std::to_string(opaque))));
   // A missing step is a second reason, not another verdict.
   const AuditResult without = mutated("baseline", [](AuditInputs& inputs) {
     std::erase_if(inputs.context.steps, [](const Step& step) { return step.step == "typing-start"; });
@@ -273,12 +278,14 @@ TEST(AsterMutations, WithoutAnyTextNothingIsTestable) {
 
 // Chosen by date: the December notice was the one in force in January 2025.
 TEST(AsterMutations, ThePolicyDateChoosesTheVersion) {
-  for (const auto& [date, file] : {std::pair("2025-01-15", "aster/2024-12.yaml"), std::pair("2025-03-01", "aster/2025-02.yaml")}) {
+  for (const auto& [date, file] :
+       {std::pair("2025-01-15", "aster/2024-12.yaml"), std::pair("2025-03-01", "aster/2025-02.yaml")}) {
     const AuditResult result = mutated("keystroke", [date = date](AuditInputs& inputs) {
       inputs.chosen_policies.clear();
       inputs.context.policy_date = date;
     });
-    const auto privacy = std::find_if(result.policies.begin(), result.policies.end(), [](const PolicyUse& use) { return use.kind == "privacy"; });
+    const auto privacy = std::find_if(result.policies.begin(), result.policies.end(),
+                                      [](const PolicyUse& use) { return use.kind == "privacy"; });
     ASSERT_NE(privacy, result.policies.end());
     EXPECT_EQ(privacy->file, file);
   }

@@ -16,11 +16,16 @@ const std::string kRoot = VITRINE_SOURCE_DIR;
 const std::string kClean = aster::recording("clean");
 const std::string kKeystroke = aster::recording("keystroke");
 
-std::vector<std::string> audit_arguments(const std::string& scenario, const std::string& version, std::vector<std::string> more = {}) {
-  std::vector<std::string> out = {"audit", aster::recording(scenario), "--service", "aster", "--data", kRoot,
-                                  "--context", aster::kFolder + "/aster-" + scenario + ".audit.yaml",
-                                  "--policies", aster::kFolder + "/policies", "--mmdb", aster::kFolder + "/aster-test.mmdb",
-                                  "--policy", "aster/" + version, "--policy", "aster/cookies"};
+std::vector<std::string> audit_arguments(const std::string& scenario, const std::string& version,
+                                         std::vector<std::string> more = {}) {
+  std::vector<std::string> out = {"audit",      aster::recording(scenario),
+                                  "--service",  "aster",
+                                  "--data",     kRoot,
+                                  "--context",  aster::kFolder + "/aster-" + scenario + ".audit.yaml",
+                                  "--policies", aster::kFolder + "/policies",
+                                  "--mmdb",     aster::kFolder + "/aster-test.mmdb",
+                                  "--policy",   "aster/" + version,
+                                  "--policy",   "aster/cookies"};
   out.insert(out.end(), more.begin(), more.end());
   return out;
 }
@@ -133,8 +138,8 @@ TEST(FailOn, LevelsAreOrdered) {
   // 2025-02 contradicts in every scenario (content.chat-url, and the cookie mtk_id);
   // 2024-12 without the cookie notice has nothing worse than omitted.
   constexpr Case kCases[] = {
-      {"keystroke", "2025-02", "never", 0},        {"keystroke", "2025-02", "contradicted", 1},
-      {"keystroke", "2025-02", "ambiguous", 1},    {"clean", "2025-02", "vague", 1},
+      {"keystroke", "2025-02", "never", 0},     {"keystroke", "2025-02", "contradicted", 1},
+      {"keystroke", "2025-02", "ambiguous", 1}, {"clean", "2025-02", "vague", 1},
       {"clean", "2025-02", "incomplete", 1},
   };
   for (const Case& each : kCases) {
@@ -182,13 +187,15 @@ TEST(Threads, OutputIsByteIdenticalAtAnyNumber) {
 
 TEST(Simulated, IsSaidInEveryFormat) {
   const TempFolder folder;
-  const Outcome terminal = vitrine(audit_arguments("clean", "2024-12", {"--json", folder.path("r.json"), "--html", folder.path("r.html"), "--fail-on", "never"}));
+  const Outcome terminal = vitrine(audit_arguments(
+      "clean", "2024-12", {"--json", folder.path("r.json"), "--html", folder.path("r.html"), "--fail-on", "never"}));
   ASSERT_EQ(terminal.exit_code, 0) << terminal.err;
   EXPECT_THAT(terminal.out, HasSubstr("SIMULATED"));
   EXPECT_TRUE(nlohmann::json::parse(contents(folder.path("r.json")))["simulated"].get<bool>());
   EXPECT_THAT(contents(folder.path("r.html")), HasSubstr("SIMULATED"));
   // Evidence is for its owner.
-  EXPECT_EQ(std::filesystem::status(folder.path("r.json")).permissions() & std::filesystem::perms(0777), std::filesystem::perms(0600));
+  EXPECT_EQ(std::filesystem::status(folder.path("r.json")).permissions() & std::filesystem::perms(0777),
+            std::filesystem::perms(0600));
 }
 
 // ---- schemas ---------------------------------------------------------------------
@@ -225,16 +232,20 @@ TEST(Schemas, EveryJsonOutputIsValid) {
       const char *schema, *kind;
     };
     const Case cases[] = {
-        {{"fields", aster::recording(scenario), "--data", kRoot, "--policies", aster::kFolder + "/policies"}, "/capture/fields/field.schema.json", "lines"},
+        {{"fields", aster::recording(scenario), "--data", kRoot, "--policies", aster::kFolder + "/policies"},
+         "/capture/fields/field.schema.json",
+         "lines"},
         {{"exchanges", aster::recording(scenario), "--json"}, "/capture/fields/exchange.schema.json", "lines"},
-        {audit_arguments(scenario, "2025-02", {"--json", "-", "--fail-on", "never"}), "/reports/report.schema.json", "document"},
+        {audit_arguments(scenario, "2025-02", {"--json", "-", "--fail-on", "never"}), "/reports/report.schema.json",
+         "document"},
     };
     for (const Case& each : cases) {
       const Outcome outcome = vitrine(each.arguments);
       ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
       const std::string output = folder.write("output.json", outcome.out);
       const Outcome valid = run_command("python3", {script, kRoot + each.schema, output, each.kind});
-      if (valid.exit_code == 77 || valid.exit_code == 127) GTEST_SKIP() << "needs python3 with jsonschema (./dev setup --tests)";
+      if (valid.exit_code == 77 || valid.exit_code == 127)
+        GTEST_SKIP() << "needs python3 with jsonschema (./dev setup --tests)";
       EXPECT_EQ(valid.exit_code, 0) << scenario << " " << each.schema << "\n" << valid.err;
     }
   }
@@ -245,23 +256,27 @@ TEST(Schemas, EveryJsonOutputIsValid) {
 TEST(PolicyCommand, ListsAndShowsWhatIsHeld) {
   const Outcome list = vitrine({"policy", "list", "--data", kRoot});
   EXPECT_EQ(list.exit_code, 0);
-  for (const char* name : {"deepseek/2024-12-05", "deepseek/2025-02-14", "deepseek/2025-04-28", "deepseek/2025-07-04", "deepseek/cookies-2025-03-21"}) {
+  for (const char* name : {"deepseek/2024-12-05", "deepseek/2025-02-14", "deepseek/2025-04-28", "deepseek/2025-07-04",
+                           "deepseek/cookies-2025-03-21"}) {
     EXPECT_THAT(list.out, HasSubstr(name));
   }
   EXPECT_THAT(list.out, Not(HasSubstr("aster/2024-12")));
-  EXPECT_THAT(vitrine({"policy", "list", "--data", kRoot, "--policies", aster::kFolder + "/policies"}).out, HasSubstr("aster/2024-12"));
+  EXPECT_THAT(vitrine({"policy", "list", "--data", kRoot, "--policies", aster::kFolder + "/policies"}).out,
+              HasSubstr("aster/2024-12"));
   const Outcome json = vitrine({"policy", "list", "--data", kRoot, "--json"});
   EXPECT_NO_THROW(EXPECT_FALSE(nlohmann::json::parse(json.out).empty()));
 
   const Outcome show = vitrine({"policy", "show", "deepseek/2024-12-05", "--data", kRoot});
   EXPECT_EQ(show.exit_code, 0);
   EXPECT_THAT(show.out, HasSubstr("keystroke patterns or rhythms"));
-  EXPECT_THAT(vitrine({"policy", "show", "deepseek/2025-02-14", "--data", kRoot}).out, Not(HasSubstr("keystroke patterns or rhythms")));
+  EXPECT_THAT(vitrine({"policy", "show", "deepseek/2025-02-14", "--data", kRoot}).out,
+              Not(HasSubstr("keystroke patterns or rhythms")));
 }
 
 TEST(PolicyCommand, TheDifferenceNamesKeystrokeDynamicsWithItsSentence) {
-  for (const std::vector<std::string>& names : {std::vector<std::string>{"deepseek", "2024-12-05", "2025-02-14"},
-                                                std::vector<std::string>{"deepseek/2024-12-05", "deepseek/2025-02-14"}}) {
+  for (const std::vector<std::string>& names :
+       {std::vector<std::string>{"deepseek", "2024-12-05", "2025-02-14"},
+        std::vector<std::string>{"deepseek/2024-12-05", "deepseek/2025-02-14"}}) {
     std::vector<std::string> arguments = {"policy", "diff", "--data", kRoot, "--json"};
     arguments.insert(arguments.end(), names.begin(), names.end());
     const Outcome outcome = vitrine(arguments);
@@ -284,7 +299,8 @@ TEST(PolicyCommand, TheDifferenceNamesKeystrokeDynamicsWithItsSentence) {
   size_t added = 0;
   const nlohmann::json reversed = nlohmann::json::parse(back.out);
   for (const nlohmann::json& change : reversed.at("data")) {
-    added += change.at("type") == "behaviour.keystroke-dynamics" && change.at("action") == "collect" && change.at("change") == "added";
+    added += change.at("type") == "behaviour.keystroke-dynamics" && change.at("action") == "collect" &&
+             change.at("change") == "added";
   }
   EXPECT_EQ(added, 1u);
   // For people: the same words on the terminal.
@@ -294,7 +310,8 @@ TEST(PolicyCommand, TheDifferenceNamesKeystrokeDynamicsWithItsSentence) {
 }
 
 TEST(PolicyCommand, EveryQuoteOfTheExampleIsInItsText) {
-  const Outcome outcome = vitrine({"policy", "lint", "--data", kRoot, "--policies", aster::kFolder + "/policies", "--texts", aster::kFolder + "/policies/texts"});
+  const Outcome outcome = vitrine({"policy", "lint", "--data", kRoot, "--policies", aster::kFolder + "/policies",
+                                   "--texts", aster::kFolder + "/policies/texts"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.out;
   EXPECT_THAT(outcome.out, HasSubstr(" 0 problems"));
   EXPECT_THAT(outcome.out, Not(HasSubstr("; 0 quotes compared")));
@@ -304,7 +321,8 @@ TEST(PolicyCommand, EveryQuoteOfTheExampleIsInItsText) {
 struct Broken {
   TempFolder folder;
   explicit Broken(const std::string& before, const std::string& after) {
-    std::filesystem::copy(aster::kFolder + "/policies", folder.path("policies"), std::filesystem::copy_options::recursive);
+    std::filesystem::copy(aster::kFolder + "/policies", folder.path("policies"),
+                          std::filesystem::copy_options::recursive);
     std::string text = contents(file());
     const size_t at = text.find(before);
     if (at == std::string::npos) ADD_FAILURE() << before;
@@ -314,13 +332,15 @@ struct Broken {
   }
   std::string file() const { return folder.path("policies/vendors/aster/2024-12.yaml"); }
   Outcome lint() const {
-    return vitrine({"policy", "lint", "--data", kRoot, "--policies", folder.path("policies"), "--texts", folder.path("policies/texts")});
+    return vitrine({"policy", "lint", "--data", kRoot, "--policies", folder.path("policies"), "--texts",
+                    folder.path("policies/texts")});
   }
   std::ptrdiff_t line = 0;
 };
 
 TEST(PolicyCommand, LintFindsAQuoteThatIsNotInTheText) {
-  const Outcome outcome = Broken("the rhythm in which you press the keys", "the force with which you press the keys").lint();
+  const Outcome outcome =
+      Broken("the rhythm in which you press the keys", "the force with which you press the keys").lint();
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_THAT(outcome.out, HasSubstr("aster/2024-12.yaml"));
   EXPECT_THAT(outcome.out, HasSubstr("technical"));
@@ -336,7 +356,8 @@ TEST(PolicyCommand, ABadFileIsNamedWithLineAndKey) {
   };
   for (const auto& [before, after, words] : cases) {
     const Broken broken(before, after);
-    for (const Outcome& outcome : {broken.lint(), vitrine({"audit", kClean, "--data", kRoot, "--policies", broken.folder.path("policies")})}) {
+    for (const Outcome& outcome :
+         {broken.lint(), vitrine({"audit", kClean, "--data", kRoot, "--policies", broken.folder.path("policies")})}) {
       SCOPED_TRACE(after);
       EXPECT_NE(outcome.exit_code, 0);
       EXPECT_THAT(outcome.err, HasSubstr("2024-12.yaml"));
@@ -349,7 +370,8 @@ TEST(PolicyCommand, ABadFileIsNamedWithLineAndKey) {
 // ---- other inputs ----------------------------------------------------------------
 
 // One request of Aster's client as a browser and as a tap would write it down.
-constexpr const char* kHar = R"({"log":{"version":"1.2","creator":{"name":"test","version":"1"},"comment":"SIMULATED","entries":[
+constexpr const char* kHar =
+    R"({"log":{"version":"1.2","creator":{"name":"test","version":"1"},"comment":"SIMULATED","entries":[
 {"startedDateTime":"2026-11-23T21:00:00.000Z","time":12,"request":{"method":"POST","url":"https://chat.aster.test/api/v0/chat/completion",
 "httpVersion":"http/2.0","headers":[{"name":"content-type","value":"application/json"},{"name":"user-agent","value":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"}],
 "queryString":[],"cookies":[],"headersSize":-1,"bodySize":29,"postData":{"mimeType":"application/json","text":"{\"prompt\":\"Name three rivers\"}"}},
@@ -370,8 +392,9 @@ TEST(OtherInputs, HarAndExchangeLogGiveTheSameFinding) {
   const TempFolder folder;
   for (const std::string& path : {folder.write("visit.har", kHar), folder.write("tap.ndjson", kExchangeLog)}) {
     SCOPED_TRACE(path);
-    const Outcome outcome = vitrine({"audit", path, "--service", "aster", "--country", "DE", "--account", "consumer", "--data", kRoot,
-                                     "--policies", aster::kFolder + "/policies", "--policy", "aster/2024-12", "--json", "-", "--fail-on", "never"});
+    const Outcome outcome = vitrine({"audit", path, "--service", "aster", "--country", "DE", "--account", "consumer",
+                                     "--data", kRoot, "--policies", aster::kFolder + "/policies", "--policy",
+                                     "aster/2024-12", "--json", "-", "--fail-on", "never"});
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
     const nlohmann::json report = nlohmann::json::parse(outcome.out);
     size_t prompts = 0;
@@ -397,7 +420,8 @@ TEST(OtherInputs, AnotherKeyLogDoesAsWellAsEmbeddedSecrets) {
 // ---- origin ----------------------------------------------------------------------
 
 TEST(OriginCommand, PrintsTheChainAndHidesValuesUnlessAsked) {
-  const Outcome fields = vitrine({"fields", kClean, "--data", kRoot, "--policies", aster::kFolder + "/policies", "--typed"});
+  const Outcome fields =
+      vitrine({"fields", kClean, "--data", kRoot, "--policies", aster::kFolder + "/policies", "--typed"});
   std::string id, value;
   for (const std::string& line : lines_of(fields.out)) {
     const nlohmann::json field = nlohmann::json::parse(line);

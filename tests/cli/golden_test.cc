@@ -31,8 +31,9 @@ std::string table_of(const AuditResult& result) {
         statements += (list == &finding.denials ? "!" : "") + ref.id + (ref.excepted ? "(excepted)" : "");
       }
     }
-    for (const std::string& cell : {verdict_of(&finding), std::string(to_string(finding.kind)), finding.type, finding.recipient,
-                                    std::string(to_string(finding.observation)), std::string(to_string(finding.inference))}) {
+    for (const std::string& cell :
+         {verdict_of(&finding), std::string(to_string(finding.kind)), finding.type, finding.recipient,
+          std::string(to_string(finding.observation)), std::string(to_string(finding.inference))}) {
       out += cell + "\t";
     }
     out += (statements.empty() ? "-" : statements) + "\n";
@@ -42,7 +43,8 @@ std::string table_of(const AuditResult& result) {
 
 TEST_P(Golden, FindingsAreThoseRecorded) {
   const auto& [scenario, version] = GetParam();
-  const std::string path = std::string(VITRINE_SOURCE_DIR) + "/tests/golden/aster/" + scenario + "." + version + ".findings.tsv";
+  const std::string path =
+      std::string(VITRINE_SOURCE_DIR) + "/tests/golden/aster/" + scenario + "." + version + ".findings.tsv";
   const std::string table = table_of(cached(scenario, version));
   if (std::getenv("VITRINE_REGENERATE") != nullptr) {
     std::ofstream(path, std::ios::binary) << table;

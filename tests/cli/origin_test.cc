@@ -23,10 +23,13 @@ struct Seen {
 // Every field of a recording, in order, as `vitrine fields` prints them.
 class Lister : public ShardConsumer, private FieldSink {
  public:
-  Lister(const Knowledge& knowledge, std::vector<Seen>& out) : knowledge_(knowledge), out_(out), line_(knowledge, *this) {}
+  Lister(const Knowledge& knowledge, std::vector<Seen>& out)
+      : knowledge_(knowledge), out_(out), line_(knowledge, *this) {}
   void position(OutputPosition) override {}
   std::unique_ptr<ShardOutput> take() override { return std::make_unique<ShardOutput>(); }
-  void connection(const ConnectionInfo& info, ConnectionEvent event) override { line_.extractor().connection(info, event); }
+  void connection(const ConnectionInfo& info, ConnectionEvent event) override {
+    line_.extractor().connection(info, event);
+  }
   void opened(const Exchange& exchange) override { line_.extractor().opened(exchange); }
   void part(const Exchange& exchange, const Part& part) override {
     part_ = &part;

@@ -69,7 +69,8 @@ TEST_P(OutputTest, KeepsEveryByte) {
 
 // Around the block size and its alignment.
 INSTANTIATE_TEST_SUITE_P(Sizes, OutputTest,
-                         ::testing::Values(0u, 1u, 4096u, (1u << 20) - 1, 1u << 20, (1u << 20) + 1, (1u << 20) + 4096, (9u << 20) + 5));
+                         ::testing::Values(0u, 1u, 4096u, (1u << 20) - 1, 1u << 20, (1u << 20) + 1, (1u << 20) + 4096,
+                                           (9u << 20) + 5));
 
 TEST(Output, ErrorsAreValues) {
   EXPECT_FALSE(Output::open("/nonexistent-folder/x").has_value());

@@ -45,7 +45,9 @@ class Sizes : public ShardConsumer {
     EXPECT_TRUE(reason == CloseReason::complete || exchange.protocol == Protocol::websocket || exchange.status == 101)
         << exchange.url() << " " << to_string(reason);
     const bool upgraded = exchange.status == 101;
-    const auto size = [&](Direction direction) { return std::to_string(upgraded ? 0 : exchange.message(direction).wire_bytes); };
+    const auto size = [&](Direction direction) {
+      return std::to_string(upgraded ? 0 : exchange.message(direction).wire_bytes);
+    };
     out_.push_back(exchange.method + " " + exchange.url() + " " + std::to_string(exchange.status) + " " +
                    size(Direction::client_to_server) + " " + size(Direction::server_to_client));
   }

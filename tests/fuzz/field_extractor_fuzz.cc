@@ -20,7 +20,8 @@ class Check : public FieldSink {
   void begin_part(const Exchange&, const Part& part) override { part_ = &part; }
   void field(const Field& field) override {
     require(part_ != nullptr && !field.path.empty());
-    const auto value = replay_chain(*extractor->origins(field.exchange->id), field.origin, *field.exchange, *part_, pieces);
+    const auto value =
+        replay_chain(*extractor->origins(field.exchange->id), field.origin, *field.exchange, *part_, pieces);
     require(value.has_value());
     if (field.cut) require(value->starts_with(field.value));
     else require(*value == field.value);
@@ -28,7 +29,8 @@ class Check : public FieldSink {
     writer_.append(line_, field, {});
     JsonTokenizer json(line_);
     JsonToken token;
-    while (json.next(token)) {}
+    while (json.next(token)) {
+    }
     require(token.kind == JsonToken::Kind::end && token.offset == line_.size());
     if (field.opaque) require(field.entropy >= 0 && field.entropy <= 8.0001F);
     require(field.wire_bytes <= part_->wire_bytes);
@@ -48,8 +50,9 @@ class Check : public FieldSink {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
-  static constexpr const char* kTypes[] = {"", "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b1",
-                                           "text/plain", "application/connect+json", "application/grpc-web+proto", "text/html"};
+  static constexpr const char* kTypes[] = {
+      "",           "application/json",         "application/x-www-form-urlencoded", "multipart/form-data; boundary=b1",
+      "text/plain", "application/connect+json", "application/grpc-web+proto",        "text/html"};
   const uint8_t kind = data[0];
   const Bytes bytes(data + 2, size - 2);
   ExtractLimits limits;

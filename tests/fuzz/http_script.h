@@ -110,10 +110,8 @@ inline std::string replay(const Script& script, size_t cut, HttpLimits limits) {
   uint64_t sent[2] = {0, 0};
   {
     HttpConnection connection(info, digest, limits);
-    if (script.flags & 2)
-      connection.set_alpn("h2");
-    else if (script.flags & 4)
-      connection.set_alpn("http/1.1");
+    if (script.flags & 2) connection.set_alpn("h2");
+    else if (script.flags & 4) connection.set_alpn("http/1.1");
     uint64_t packet = 0;
     bool closed[2] = {false, false};
     for (const Record& record : script.records) {

@@ -45,7 +45,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
 
   // To that parser a NUL is the end of the input.
-  if (size <= 4096 && text.find('\0') == text.npos && token.kind != JsonToken::Kind::too_deep && nlohmann::json::accept(text)) {
+  if (size <= 4096 && text.find('\0') == text.npos && token.kind != JsonToken::Kind::too_deep &&
+      nlohmann::json::accept(text)) {
     require(token.kind == JsonToken::Kind::end && token.offset == size);
   }
   return 0;

@@ -63,12 +63,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     field.location = Location::body;
     field.path = line.substr(0, tab);
     field.value = line.substr(tab + 1);
-    const bool number = !field.value.empty() && (field.value[0] == '-' || (field.value[0] >= '0' && field.value[0] <= '9'));
+    const bool number =
+        !field.value.empty() && (field.value[0] == '-' || (field.value[0] >= '0' && field.value[0] <= '9'));
     field.value_type = number ? ValueType::number : ValueType::string;
     detector.field(field);
     const CheckSet found = detect(field.value, ValueType::string);
     for (size_t c = 0; c < kValueChecks; ++c)
-      if (found.has(static_cast<ValueCheck>(c)) && !holds(static_cast<ValueCheck>(c), field.value, ValueType::string)) __builtin_trap();
+      if (found.has(static_cast<ValueCheck>(c)) && !holds(static_cast<ValueCheck>(c), field.value, ValueType::string))
+        __builtin_trap();
     for (Sensitivity s : {Sensitivity::plain, Sensitivity::id, Sensitivity::ip, Sensitivity::content})
       if (mask(field.value, s).size() > 256) __builtin_trap();
     if (is_draft_candidate(field)) {

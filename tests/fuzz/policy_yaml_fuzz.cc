@@ -20,7 +20,8 @@ size_t walk(const vitrine::YamlNode& node) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto document = vitrine::YamlDocument::parse(text, "fuzz.yaml", {.bytes = 1 << 16, .depth = 24, .nodes = 20'000});
+  const auto document =
+      vitrine::YamlDocument::parse(text, "fuzz.yaml", {.bytes = 1 << 16, .depth = 24, .nodes = 20'000});
   if (document) walk(document->root());
   return 0;
 }

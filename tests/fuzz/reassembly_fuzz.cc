@@ -36,9 +36,7 @@ class Contract : public StreamSink {
         check(chunk.gap_length > 0);
         offset[d] += chunk.gap_length;
         break;
-      case StreamChunk::Kind::close:
-        closed[d] = true;
-        break;
+      case StreamChunk::Kind::close: closed[d] = true; break;
     }
   }
   uint64_t offset[2] = {0, 0};

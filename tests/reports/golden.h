@@ -24,7 +24,8 @@ inline void expect_golden(const std::string& name, const std::string& text) {
   size_t at = 0;
   while (at < golden->size() && at < text.size() && (*golden)[at] == text[at]) ++at;
   const size_t from = at < 80 ? 0 : at - 80;
-  ADD_FAILURE() << name << " differs at byte " << at << "\n--- golden\n" << golden->substr(from, 240) << "\n--- now\n"
+  ADD_FAILURE() << name << " differs at byte " << at << "\n--- golden\n"
+                << golden->substr(from, 240) << "\n--- now\n"
                 << text.substr(from, 240) << "\n(VITRINE_UPDATE_GOLDEN=1 rewrites it)";
 }
 
@@ -38,10 +39,13 @@ inline const std::vector<std::string>& poisons() {
       "javascript:alert(1)",
       "{{TITLE}}{{%AUTOESCAPE}}{{#FINDING}}",
       "<!-- --> ]]> &lt;b&gt; &#x3c;",
-      "\xe2\x80\xae" "detrevni" "\xe2\x80\xac\xe2\x81\xa6x",
+      "\xe2\x80\xae"
+      "detrevni"
+      "\xe2\x80\xac\xe2\x81\xa6x",
       std::string("\x1b[31m\x07\0\r\n\x9b", 11),
       "\xff\xfe\xc0\xaf\xed\xa0\x80",
-      "\xc2\x9b" "31m\xef\xbb\xbf\xf3\xa0\x81\x81",
+      "\xc2\x9b"
+      "31m\xef\xbb\xbf\xf3\xa0\x81\x81",
   };
   return kPoisons;
 }

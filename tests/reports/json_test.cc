@@ -18,9 +18,11 @@ using nlohmann::json;
 
 // Python's jsonschema is the judge: python3-jsonschema.
 std::string schema_problems(const std::vector<AuditResult>& results) {
-  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / ("vitrine-report-schema-" + std::to_string(getpid()));
+  const std::filesystem::path folder =
+      std::filesystem::path(testing::TempDir()) / ("vitrine-report-schema-" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
-  std::string command = "python3 " VITRINE_SOURCE_DIR "/tests/reports/validate_report.py " VITRINE_SOURCE_DIR "/reports/report.schema.json";
+  std::string command = "python3 " VITRINE_SOURCE_DIR "/tests/reports/validate_report.py " VITRINE_SOURCE_DIR
+                        "/reports/report.schema.json";
   for (size_t i = 0; i < results.size(); ++i) {
     const std::string path = (folder / (std::to_string(i) + ".json")).string();
     if (!write_file(path, render_json(results[i]))) return "cannot write " + path;

@@ -47,7 +47,8 @@ TEST(Locale, KoreanIsKorean) {
 
 TEST(Locale, WordingLintPasses) {
   for (const char* file : {"reports/locale/en.json", "reports/locale/ko.json"}) {
-    for (const WordingProblem& problem : lint_wording(read(file), file)) ADD_FAILURE() << problem.where << ": " << problem.word;
+    for (const WordingProblem& problem : lint_wording(read(file), file))
+      ADD_FAILURE() << problem.where << ": " << problem.word;
   }
   for (const EmbeddedFile& file : embedded_files()) {
     EXPECT_TRUE(lint_wording(file.content, std::string(file.name)).empty()) << file.name;

@@ -18,10 +18,10 @@ TEST(PlainText, ControlsAndBidiBecomeVisible) {
 TEST(PlainText, InvalidUtf8BecomesReplacements) {
   const std::string replacement = "\xef\xbf\xbd";
   EXPECT_EQ(printable("\xff"), replacement);
-  EXPECT_EQ(printable("\xc0\xaf"), replacement + replacement);        // overlong
+  EXPECT_EQ(printable("\xc0\xaf"), replacement + replacement);                    // overlong
   EXPECT_EQ(printable("\xed\xa0\x80"), replacement + replacement + replacement);  // surrogate
-  EXPECT_EQ(printable("\xf4\x90\x80\x80").substr(0, 3), replacement);  // beyond U+10FFFF
-  EXPECT_EQ(printable("a\xe2\x82"), "a" + replacement + replacement);  // cut
+  EXPECT_EQ(printable("\xf4\x90\x80\x80").substr(0, 3), replacement);             // beyond U+10FFFF
+  EXPECT_EQ(printable("a\xe2\x82"), "a" + replacement + replacement);             // cut
 }
 
 TEST(PlainText, Numbers) {

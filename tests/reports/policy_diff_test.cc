@@ -21,10 +21,34 @@ PolicyDiff sample_diff() {
   diff.new_file = "aster/2025-02.yaml";
   diff.old_date = "2024-12-09";
   diff.new_date = "2025-02-10";
-  diff.data = {{DataChange::Kind::added, "collect", "self", "identifier.device", {}, {"We assign a number to your device."}, false},
-               {DataChange::Kind::removed, "collect", "self", "behaviour.keystroke-dynamics", {"The rhythm in which you press the keys."}, {}, false},
-               {DataChange::Kind::removed, "collect", "self", "behaviour.typed-text", {"The rhythm in which you press the keys."}, {}, false},
-               {DataChange::Kind::removed, "share", "analytics", "device.model", {"We share the model."}, {"We share details."}, true}};
+  diff.data = {{DataChange::Kind::added,
+                "collect",
+                "self",
+                "identifier.device",
+                {},
+                {"We assign a number to your device."},
+                false},
+               {DataChange::Kind::removed,
+                "collect",
+                "self",
+                "behaviour.keystroke-dynamics",
+                {"The rhythm in which you press the keys."},
+                {},
+                false},
+               {DataChange::Kind::removed,
+                "collect",
+                "self",
+                "behaviour.typed-text",
+                {"The rhythm in which you press the keys."},
+                {},
+                false},
+               {DataChange::Kind::removed,
+                "share",
+                "analytics",
+                "device.model",
+                {"We share the model."},
+                {"We share details."},
+                true}};
   diff.statements = {{StatementChange::Kind::removed, "keystrokes", "The rhythm in which you press the keys.", ""},
                      {StatementChange::Kind::reworded, "share", "We share the model.", "We share details."}};
   diff.cookies = {{CookieChange::Kind::changed, "mtk_id", ".metrica.test", "6 months", "13 months"}};
@@ -56,7 +80,8 @@ TEST(PolicyDiffText, ForeignBytesCannotReachTheTerminal) {
     for (DataChange& change : diff.data) change.old_quotes = {poison};
     diff.statements[0].old_quote = diff.statements[0].id = diff.cookies[0].name = diff.new_file = poison;
     const std::string text = render_policy_diff(diff, "en", false, 90);
-    EXPECT_EQ(printable(text).size(), text.size() + 7 * static_cast<size_t>(std::count(text.begin(), text.end(), '\n')));
+    EXPECT_EQ(printable(text).size(),
+              text.size() + 7 * static_cast<size_t>(std::count(text.begin(), text.end(), '\n')));
     EXPECT_EQ(nlohmann::json::parse(render_policy_diff_json(diff))["data"].size(), diff.data.size());
   }
 }

@@ -12,8 +12,14 @@ Timestamp at(int seconds, int milliseconds = 0) {
 
 Evidence evidence(uint64_t packet, uint32_t ordinal, OriginId node, std::string host, std::string method,
                   std::string url_path, std::string path, std::string chain = "tls 1.3 > HTTP/2") {
-  return {{{12, ordinal}, node}, packet, at(static_cast<int>(packet) / 10), std::move(host), std::move(method),
-          std::move(url_path), std::move(path), std::move(chain)};
+  return {{{12, ordinal}, node},
+          packet,
+          at(static_cast<int>(packet) / 10),
+          std::move(host),
+          std::move(method),
+          std::move(url_path),
+          std::move(path),
+          std::move(chain)};
 }
 
 StatementRef statement(std::string id, std::string action, std::string recipient, std::string data, std::string quote,
@@ -135,7 +141,8 @@ void add_findings(AuditResult& r) {
                     "body|json/events/3/params/kd/0/t", "tls 1.3 > HTTP/2 > gzip")),
       flow("m3", "device.locale", "metrica", third, 3, Observation::probable, "de_DE",
            evidence(521, 4, 80, "telemetry.metrica.test", "POST", "/service/2/app_log", "body|json/header/locale")),
-      flow("s1", "device.opaque-fingerprint", "shieldprint.test", third, 1, Observation::unconfirmed, "(402 characters)",
+      flow("s1", "device.opaque-fingerprint", "shieldprint.test", third, 1, Observation::unconfirmed,
+           "(402 characters)",
            evidence(88, 1, 2, "fp.shieldprint.test", "POST", "/deviceprofile/v4", "body|json/data", "HTTP/1.1")),
   };
   r.flows[4].transport.in_url = true;
@@ -143,25 +150,29 @@ void add_findings(AuditResult& r) {
   r.flows[7].transport.lowest_tls = 0;
 
   Finding contradicted = finding(r.flows[4], Verdict::contradicted, "finding.contradicted");
-  contradicted.denials = {statement("no-chats", "deny-share", "analytics", "content",
-                                    "We do not give what you write, nor addresses that lead to it, to analytics companies.",
-                                    false, false)};
+  contradicted.denials = {
+      statement("no-chats", "deny-share", "analytics", "content",
+                "We do not give what you write, nor addresses that lead to it, to analytics companies.", false, false)};
   Finding ambiguous = finding(r.flows[2], Verdict::ambiguous, "finding.ambiguous");
-  ambiguous.positives = {statement("device", "collect", "self", "device", "Our systems take in technical details about your device.", false)};
-  ambiguous.denials = {statement("no-zone", "deny-collect", "self", "device.timezone", "We do not ask for your time zone.")};
+  ambiguous.positives = {statement("device", "collect", "self", "device",
+                                   "Our systems take in technical details about your device.", false)};
+  ambiguous.denials = {
+      statement("no-zone", "deny-collect", "self", "device.timezone", "We do not ask for your time zone.")};
   Finding omitted = finding(r.flows[5], Verdict::omitted, "finding.omitted");
   Finding omitted2 = finding(r.flows[1], Verdict::omitted, "finding.omitted");
   omitted2.coverage.undecoded = {{Cause::opaque, 480}};
   Finding vague = finding(r.flows[6], Verdict::vague, "finding.vague.both");
   vague.vagueness = Vagueness::both;
-  vague.positives = {statement("partners", "share", "analytics", "device", "We share device details with partners who measure use.", false, false)};
+  vague.positives = {statement("partners", "share", "analytics", "device",
+                               "We share device details with partners who measure use.", false, false)};
   Finding untested = finding(r.flows[7], Verdict::not_testable, "finding.not-testable.flow");
   untested.missing = {"List of embedded kits"};
   untested.explanation.arguments.emplace_back("documents", "List of embedded kits");
   untested.reasons = {{"reason.texts-missing", {{"documents", "List of embedded kits"}}}};
   untested.coverage = {0, {{Cause::opaque, 402}, {Cause::no_key, 12'000}}, {"fp.shieldprint.test"}};
   Finding clear = finding(r.flows[0], Verdict::clear, "finding.clear");
-  clear.positives = {statement("messages", "collect", "self", "content.prompt", "We receive the prompts that you submit and the files that you attach to them.")};
+  clear.positives = {statement("messages", "collect", "self", "content.prompt",
+                               "We receive the prompts that you submit and the files that you attach to them.")};
 
   Finding declared;
   declared.id = "find-d1";
@@ -170,13 +181,15 @@ void add_findings(AuditResult& r) {
   declared.type = "device.battery";
   declared.recipient = "self";
   declared.coverage.decoded = 48'211;
-  declared.positives = {statement("battery", "collect", "self", "device.battery", "This includes the state of your battery.")};
+  declared.positives = {
+      statement("battery", "collect", "self", "device.battery", "This includes the state of your battery.")};
   declared.explanation = {"finding.declared-not-observed", {{"type", "device.battery"}, {"recipient", "self"}}};
   Finding crash = declared;
   crash.id = "find-d2";
   crash.verdict = Verdict::not_testable;
   crash.type = "behaviour.crash";
-  crash.positives = {statement("crashes", "collect", "service-provider", "behaviour.crash", "When the app fails, we receive a report.")};
+  crash.positives = {statement("crashes", "collect", "service-provider", "behaviour.crash",
+                               "When the app fails, we receive a report.")};
   crash.explanation = {"finding.not-testable.declared", {{"type", "behaviour.crash"}, {"recipient", "self"}}};
   crash.reasons = {{"reason.step-not-taken", {{"step", "crash"}}}};
   Finding cookie;
@@ -191,8 +204,9 @@ void add_findings(AuditResult& r) {
 
   r.findings = {contradicted, ambiguous, omitted2, omitted, cookie, vague, declared, untested, crash, clear};
   for (const Finding& each : r.findings) ++r.verdict_counts[static_cast<size_t>(each.verdict)];
-  r.out_of_reach = {{statement("retention", "store", "self", "content", "We keep conversations for as long as the account exists."),
-                     {"reach.server-side", {}}}};
+  r.out_of_reach = {
+      {statement("retention", "store", "self", "content", "We keep conversations for as long as the account exists."),
+       {"reach.server-side", {}}}};
 
   Flow update = flow("u1", "network.ip-public", "browser-maker.test", third, 3, Observation::certain, "192.0.2.0/24",
                      evidence(5, 9, 1, "updates.browser.test", "GET", "/generate_204", "connection:client-ip", "tcp"));
@@ -275,7 +289,8 @@ void add_rules(AuditResult& r) {
   evidence_rule.message_en = "{type} was sent to {recipient}.";
   evidence_rule.message_ko = "{type} 항목이 {recipient}(으)로 전송되었습니다.";
   r.rules = {evidence_rule};
-  for (RuleStatus status : {RuleStatus::nothing_seen, RuleStatus::not_testable, RuleStatus::not_applicable, RuleStatus::document}) {
+  for (RuleStatus status :
+       {RuleStatus::nothing_seen, RuleStatus::not_testable, RuleStatus::not_applicable, RuleStatus::document}) {
     RuleResult rule = evidence_rule;
     rule.file = status == RuleStatus::document ? "pipa" : "gdpr";
     rule.file_title = status == RuleStatus::document ? "Personal Information Protection Act (Korea)" : rule.file_title;
@@ -299,10 +314,12 @@ void add_coverage(AuditResult& r) {
   const auto up = Direction::client_to_server, down = Direction::server_to_client;
   row("chat.aster.test", "aster-intelligence", up, true, {{Cause::decoded, 48'211}, {Cause::opaque, 480}});
   row("chat.aster.test", "aster-intelligence", down, true, {{Cause::decoded, 210'004}});
-  row("fp.shieldprint.test", "shieldprint.test", up, true, {{Cause::decoded, 620}, {Cause::opaque, 402}, {Cause::no_key, 12'000}});
+  row("fp.shieldprint.test", "shieldprint.test", up, true,
+      {{Cause::decoded, 620}, {Cause::opaque, 402}, {Cause::no_key, 12'000}});
   row("telemetry.metrica.test", "metrica", up, true, {{Cause::decoded, 9'120}});
   row("updates.browser.test", "", up, false, {{Cause::no_key, 5'000}, {Cause::gap, 1'460}});
-  r.issues = {{{Cause::gap, "tcp: bytes not in the capture", 1204, 9}, 3}, {{Cause::malformed, "http1: header line without a colon", 0, 0}, 1}};
+  r.issues = {{{Cause::gap, "tcp: bytes not in the capture", 1204, 9}, 3},
+              {{Cause::malformed, "http1: header line without a colon", 0, 0}, 1}};
 }
 
 }  // namespace
@@ -341,7 +358,8 @@ AuditResult sample_result() {
   privacy.file = "aster/2025-02.yaml";
   privacy.text_sha256 = std::string(64, 'b');
   privacy.status = PolicyStatus::in_force;
-  privacy.status_sentence = {"policy.in-force", {{"title", privacy.title}, {"version", privacy.version_date}, {"date", "2025-11-24"}}};
+  privacy.status_sentence = {"policy.in-force",
+                             {{"title", privacy.title}, {"version", privacy.version_date}, {"date", "2025-11-24"}}};
   privacy.complete = true;
   PolicyUse cookies = privacy;
   cookies.policy = 1;
@@ -350,7 +368,8 @@ AuditResult sample_result() {
   cookies.file = "aster/cookies.yaml";
   cookies.url = "https://chat.aster.test/cookies";
   cookies.status = PolicyStatus::latest_known;
-  cookies.status_sentence = {"policy.latest-known", {{"title", cookies.title}, {"version", "2025-02-10"}, {"recorded", "2025-02-10"}}};
+  cookies.status_sentence = {"policy.latest-known",
+                             {{"title", cookies.title}, {"version", "2025-02-10"}, {"recorded", "2025-02-10"}}};
   cookies.complete = false;
   cookies.missing = {{"List of embedded kits", {"world"}, {"device"}}};
   r.policies = {privacy, cookies};
@@ -361,12 +380,14 @@ AuditResult sample_result() {
   add_coverage(r);
   r.timeline_bin_seconds = 4;
   for (int i = 0; i < 18; ++i) {
-    r.timeline.push_back({at(i * 4), "aster-intelligence", true, 2u + static_cast<uint64_t>(i % 3), static_cast<uint64_t>(10 + (i * 37) % 90)});
+    r.timeline.push_back({at(i * 4), "aster-intelligence", true, 2u + static_cast<uint64_t>(i % 3),
+                          static_cast<uint64_t>(10 + (i * 37) % 90)});
     if (i % 3 == 1) r.timeline.push_back({at(i * 4), "metrica", true, 1, static_cast<uint64_t>(5 + i * 4)});
     if (i == 2) r.timeline.push_back({at(i * 4), "shieldprint.test", true, 1, 1});
     if (i % 8 == 0) r.timeline.push_back({at(i * 4), "browser-maker.test", false, 1, 0});
   }
-  r.events = {{at(1), "step", "launch", ""}, {at(8), "first-flow", "device.opaque-fingerprint", "shieldprint.test"},
+  r.events = {{at(1), "step", "launch", ""},
+              {at(8), "first-flow", "device.opaque-fingerprint", "shieldprint.test"},
               {at(42), "first-flow", "behaviour.keystroke-dynamics", "metrica"}};
   r.limits = {{"limits.undecoded", {{"bytes", "18882"}}}, {"limits.purpose", {}}, {"limits.server-side", {}}};
   return r;
@@ -429,7 +450,8 @@ AuditResult hostile_result(const std::string& poison) {
     for (Evidence& evidence : each.evidence) spoil_evidence(evidence);
   }
   for (CookieRow& cookie : r.cookies) {
-    for (std::string* text : {&cookie.name, &cookie.domain, &cookie.same_site, &cookie.table_name, &cookie.table_party, &cookie.quote}) {
+    for (std::string* text :
+         {&cookie.name, &cookie.domain, &cookie.same_site, &cookie.table_name, &cookie.table_party, &cookie.quote}) {
       spoil(*text);
     }
   }
@@ -444,7 +466,8 @@ AuditResult hostile_result(const std::string& poison) {
     for (std::string* text : {&policy.title, &policy.file, &policy.url, &policy.source}) spoil(*text);
   }
   for (StepMarker& step : r.context.steps) spoil(step.note);
-  for (std::string* text : {&r.publisher_name, &r.context.client, &r.context.operator_name, &r.context.environment}) spoil(*text);
+  for (std::string* text : {&r.publisher_name, &r.context.client, &r.context.operator_name, &r.context.environment})
+    spoil(*text);
   return r;
 }
 

@@ -57,8 +57,10 @@ TEST(Terminal, ColourOnlyWhenAsked) {
 
 TEST(Terminal, SaysVerdictsInTheirWords) {
   const std::string text = render_terminal(sample_result(), "en", false, 140);
-  EXPECT_THAT(text, HasSubstr("Keystroke timing → Metrica Pte. Ltd. (SIMULATED) (company: Singapore, address: Germany): not found "
-                              "in the texts examined"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("Keystroke timing → Metrica Pte. Ltd. (SIMULATED) (company: Singapore, address: Germany): not found "
+                "in the texts examined"));
   EXPECT_THAT(text, HasSubstr("packet 520, origin 12.4:77"));
   EXPECT_THAT(text, HasSubstr("Battery state → the service itself"));
   EXPECT_THAT(text, HasSubstr("vitrine origin 12.2:4 aster-sample.pcapng"));

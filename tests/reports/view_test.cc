@@ -19,8 +19,8 @@ TEST(View, WorstAreOrderedByVerdictThenByWhatTheyTell) {
   std::vector<std::string> worst;
   for (size_t index : view.worst) worst.push_back(view.findings[index].type_id + " " + view.findings[index].key);
   EXPECT_EQ(worst, (std::vector<std::string>{"content.chat-url contradicted", "device.timezone ambiguous",
-                                             "behaviour.keystroke-dynamics omitted", "behaviour.keystroke-dynamics omitted",
-                                             "device.locale vague"}));
+                                             "behaviour.keystroke-dynamics omitted",
+                                             "behaviour.keystroke-dynamics omitted", "device.locale vague"}));
   // The third party stands before the service itself.
   EXPECT_EQ(view.findings[view.worst[2]].recipient, "Metrica Pte. Ltd. (SIMULATED)");
 }
@@ -41,7 +41,8 @@ TEST(View, KindsStandApart) {
 TEST(View, ProofIsOnlyCertainAndTextual) {
   const ReportView view = view_of(sample_result());
   for (const FindingView& finding : view.findings) {
-    EXPECT_EQ(!finding.proof.empty(), finding.observation_key == "certain" && finding.key != "not-testable") << finding.type;
+    EXPECT_EQ(!finding.proof.empty(), finding.observation_key == "certain" && finding.key != "not-testable")
+        << finding.type;
   }
 }
 
@@ -59,8 +60,9 @@ TEST(View, PrintsVerdictsAsTheModelSays) {
 
 TEST(View, CoverageCountsTheSubjectsHostsOnly) {
   const ReportView view = view_of(sample_result());
-  EXPECT_EQ(view.coverage.summary,
-            "81.8 % of what the client sent to these recipients could be read. Not read: no key 12.0 kB, opaque 882 B.");
+  EXPECT_EQ(
+      view.coverage.summary,
+      "81.8 % of what the client sent to these recipients could be read. Not read: no key 12.0 kB, opaque 882 B.");
   for (const CoverageRow& row : view.coverage.rows) {
     int width = 0;
     for (const BarSegment& segment : row.segments) width += segment.width;

@@ -5,8 +5,8 @@
 namespace vitrine {
 namespace {
 
-using ::testing::ElementsAre;
 using testing::Collector;
+using ::testing::ElementsAre;
 
 std::string envelope(std::string_view payload, char flags = 0) {
   std::string out(1, flags);
@@ -18,8 +18,10 @@ TEST(BodyFields, Multipart) {
   Collector c;
   c.body(
       "preamble\r\n--XyZ\r\nContent-Disposition: form-data; name=\"meta\"\r\nContent-Type: application/json\r\n\r\n"
-      "{\"lang\":\"en\"}\r\n--XyZ\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a;b.txt\"\r\nContent-Type: text/plain\r\n\r\n"
-      "line one\r\n--XyZ not at a line's end\r\nline two\r\n--XyZ\r\ncontent-disposition: form-data; name=\"meta\"\r\n\r\nagain\r\n--XyZ--\r\nepilogue",
+      "{\"lang\":\"en\"}\r\n--XyZ\r\nContent-Disposition: form-data; name=\"file\"; "
+      "filename=\"a;b.txt\"\r\nContent-Type: text/plain\r\n\r\n"
+      "line one\r\n--XyZ not at a line's end\r\nline two\r\n--XyZ\r\ncontent-disposition: form-data; "
+      "name=\"meta\"\r\n\r\nagain\r\n--XyZ--\r\nepilogue",
       "multipart/form-data; boundary=\"XyZ\"");
   EXPECT_EQ(c.value("body|multipart/meta|json/lang"), "en");
   EXPECT_EQ(c.value("body|multipart/file/filename"), "a;b.txt");
@@ -30,12 +32,15 @@ TEST(BodyFields, Multipart) {
 
 TEST(BodyFields, MultipartByItsLooksAndMixed) {
   Collector c;
-  c.body("--b1\r\nContent-Type: application/json\r\n\r\n{\"x\":1}\r\n--b1\r\nContent-Type: text/plain\r\n\r\nhi\r\n--b1--", {});
+  c.body(
+      "--b1\r\nContent-Type: application/json\r\n\r\n{\"x\":1}\r\n--b1\r\nContent-Type: text/plain\r\n\r\nhi\r\n--b1--",
+      {});
   EXPECT_EQ(c.value("body|multipart/0|json/x"), "1");
   EXPECT_EQ(c.value("body|multipart/1"), "hi");
   EXPECT_EQ(c.find("body|multipart/1")->pattern, "body|multipart/*");
   Collector cut;
-  cut.body("--b1\r\nContent-Disposition: form-data; name=a\r\n\r\nhal", "multipart/form-data; boundary=b1", {}, {}, Part::Kind::body, false);
+  cut.body("--b1\r\nContent-Disposition: form-data; name=a\r\n\r\nhal", "multipart/form-data; boundary=b1", {}, {},
+           Part::Kind::body, false);
   EXPECT_EQ(cut.value("body|multipart/a"), "hal");
   EXPECT_TRUE(cut.find("body|multipart/a")->cut);
 }
@@ -59,7 +64,8 @@ TEST(BodyFields, JsonBehindPrefixesAndWrongTypes) {
     EXPECT_EQ(c.value("body|json/a"), "x") << prefix;
     EXPECT_EQ(c.replayed, 1u);
   }
-  for (const std::string_view type : {"text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "application/octet-stream", ""}) {
+  for (const std::string_view type :
+       {"text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "application/octet-stream", ""}) {
     Collector c;
     c.body("{\"a\":\"x\"}", std::string(type));
     EXPECT_EQ(c.value("body|json/a"), "x") << type;
@@ -85,7 +91,8 @@ TEST(BodyFields, TextIsOneField) {
 
 TEST(BodyFields, EnvelopesOfConnectAndGrpc) {
   Collector c;
-  c.body(envelope(R"({"kind":"ping"})") + envelope(R"({"kind":"pong"})") + envelope("{}", 2), "application/connect+json");
+  c.body(envelope(R"({"kind":"ping"})") + envelope(R"({"kind":"pong"})") + envelope("{}", 2),
+         "application/connect+json");
   EXPECT_EQ(c.value("body|connect-envelope|json/kind"), "ping");
   EXPECT_EQ(c.value("body|connect-envelope[1]|json/kind"), "pong");
   EXPECT_EQ(c.find("body|connect-envelope[2]|json")->type, ValueType::container);
@@ -101,7 +108,10 @@ TEST(BodyFields, EnvelopesOfConnectAndGrpc) {
   EXPECT_EQ(grpc.value("body|grpc-web[1]"), "grpc-status:0\r\n");
 
   Collector broken;
-  broken.body(envelope("abc") + std::string("\0\0\0\xff\xff" "abc", 8), "application/connect+json");
+  broken.body(envelope("abc") + std::string("\0\0\0\xff\xff"
+                                            "abc",
+                                            8),
+              "application/connect+json");
   EXPECT_THAT(broken.issues, ::testing::Contains("fields: a message envelope ends early"));
   EXPECT_EQ(broken.replayed, broken.fields.size());
 }
@@ -125,9 +135,11 @@ TEST(BodyFields, WebSocketMessages) {
 TEST(BodyFields, ServerSentEvents) {
   Collector c;
   c.direction = Direction::server_to_client;
-  c.body(R"({"delta":"Hi"})", "text/event-stream", "event: message\ndata: {\"delta\":\"Hi\"}\n\n", {Decoder::sse}, Part::Kind::message, true, {21, 14});
+  c.body(R"({"delta":"Hi"})", "text/event-stream", "event: message\ndata: {\"delta\":\"Hi\"}\n\n", {Decoder::sse},
+         Part::Kind::message, true, {21, 14});
   c.body("[DONE]", "text/event-stream", "data: [DONE]\n\n", {Decoder::sse}, Part::Kind::message, true, {6, 6});
-  c.body("one\ntwo", "text/event-stream", "data: one\r\nid: 3\r\ndata:two\r\n\r\n", {Decoder::sse}, Part::Kind::message, true, {6, 20});
+  c.body("one\ntwo", "text/event-stream", "data: one\r\nid: 3\r\ndata:two\r\n\r\n", {Decoder::sse}, Part::Kind::message,
+         true, {6, 20});
   EXPECT_EQ(c.value("body|sse|json/delta"), "Hi");
   EXPECT_EQ(c.value("body|sse|text"), "[DONE]");
   EXPECT_EQ(c.fields[0].direction, Direction::server_to_client);

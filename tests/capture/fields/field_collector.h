@@ -54,7 +54,8 @@ class Collector : public FieldSink, public IssueSink {
     c.entropy = f.entropy;
     c.wire_bytes = f.wire_bytes;
     if (replay && part_ != nullptr && f.exchange->id.ordinal != 0) {
-      const auto value = replay_chain(*extractor.origins(f.exchange->id), f.origin, *f.exchange, *part_, as_bytes(pieces));
+      const auto value =
+          replay_chain(*extractor.origins(f.exchange->id), f.origin, *f.exchange, *part_, as_bytes(pieces));
       ASSERT_TRUE(value.has_value()) << c.path << ": " << value.error().message;
       if (f.cut) {
         EXPECT_EQ(value->substr(0, c.value.size()), c.value) << c.path;
@@ -74,8 +75,9 @@ class Collector : public FieldSink, public IssueSink {
   void issue(Issue issue) override { issues.push_back(issue.what); }
 
   // A body or message whose stream bytes are `wire`, made into `content` by `decoders`.
-  void body(std::string_view content, std::string type = {}, std::string_view wire = {}, std::vector<Decoder> decoders = {},
-            Part::Kind kind = Part::Kind::body, bool complete = true, StreamSpan within = {}) {
+  void body(std::string_view content, std::string type = {}, std::string_view wire = {},
+            std::vector<Decoder> decoders = {}, Part::Kind kind = Part::Kind::body, bool complete = true,
+            StreamSpan within = {}) {
     pieces = wire.empty() ? content : wire;
     const StreamSpan span{0, pieces.size()};
     Part part;

@@ -41,8 +41,9 @@ TEST(FieldExtractor, HeadersCookiesQueryAndPath) {
 
 TEST(FieldExtractor, JsonBody) {
   Collector c;
-  c.body(R"({"events":[{"t":1690000000123,"name":"click","ok":true},{"t":-1.50e3,"name":null}],"a/b~c|d":"x\ny","a":"1","a":"2","empty":{},"none":[]})",
-         "application/json");
+  c.body(
+      R"({"events":[{"t":1690000000123,"name":"click","ok":true},{"t":-1.50e3,"name":null}],"a/b~c|d":"x\ny","a":"1","a":"2","empty":{},"none":[]})",
+      "application/json");
   EXPECT_EQ(c.value("body|json/events/0/t"), "1690000000123");
   EXPECT_EQ(c.find("body|json/events/0/t")->type, ValueType::number);
   EXPECT_EQ(c.find("body|json/events/0/t")->pattern, "body|json/events/*/t");
@@ -62,7 +63,8 @@ TEST(FieldExtractor, JsonBody) {
 
 TEST(FieldExtractor, FormBodyOpensJsonInJson) {
   Collector c;
-  c.body("f.req=%5Bnull%2C%22%5B%5B%5C%22hello+there%5C%22%5D%2C1%5D%22%5D&at=AB%3A1&", "application/x-www-form-urlencoded;charset=utf-8");
+  c.body("f.req=%5Bnull%2C%22%5B%5B%5C%22hello+there%5C%22%5D%2C1%5D%22%5D&at=AB%3A1&",
+         "application/x-www-form-urlencoded;charset=utf-8");
   EXPECT_EQ(c.value("body|form/f.req|json/1|json/0/0"), "hello there");
   EXPECT_EQ(c.value("body|form/at"), "AB:1");
   EXPECT_EQ(c.replayed, c.fields.size());

@@ -24,15 +24,22 @@ Json load_schema(const std::string& name) {
 // The part of JSON Schema that our schema files use; an unknown keyword fails.
 std::string check(const Json& schema, const Json& value, const std::string& at) {
   for (const auto& [keyword, rule] : schema.items()) {
-    if (keyword == "$schema" || keyword == "$id" || keyword == "title" || keyword == "description" || keyword == "properties" || keyword == "format" || keyword == "default") continue;
+    if (keyword == "$schema" || keyword == "$id" || keyword == "title" || keyword == "description" ||
+        keyword == "properties" || keyword == "format" || keyword == "default")
+      continue;
     if (keyword == "type") {
-      const bool ok = rule == "object" ? value.is_object() : rule == "string" ? value.is_string() : rule == "integer" ? value.is_number_integer() || value.is_number_unsigned()
-                    : rule == "number" ? value.is_number() : rule == "boolean" ? value.is_boolean() : false;
+      const bool ok = rule == "object"    ? value.is_object()
+                      : rule == "string"  ? value.is_string()
+                      : rule == "integer" ? value.is_number_integer() || value.is_number_unsigned()
+                      : rule == "number"  ? value.is_number()
+                      : rule == "boolean" ? value.is_boolean()
+                                          : false;
       if (!ok) return at + " is not a " + rule.get<std::string>();
     } else if (keyword == "const") {
       if (value != rule) return at + " is not " + rule.dump();
     } else if (keyword == "enum") {
-      if (std::find(rule.begin(), rule.end(), value) == rule.end()) return at + " has no value of the list: " + value.dump();
+      if (std::find(rule.begin(), rule.end(), value) == rule.end())
+        return at + " has no value of the list: " + value.dump();
     } else if (keyword == "minimum") {
       if (value.get<double>() < rule.get<double>()) return at + " is too small";
     } else if (keyword == "maximum") {
@@ -41,11 +48,14 @@ std::string check(const Json& schema, const Json& value, const std::string& at) 
       if (value.get<std::string>().size() < rule.get<size_t>()) return at + " is too short";
     } else if (keyword == "pattern") {
       // Only character classes, \. and : are used; walk them by hand.
-      static const std::map<std::string, std::string> kAllowed = {
-          {"^[0-9]+\\.[0-9]+$", "0123456789."}, {"^[0-9]+\\.[0-9]+:[0-9]+$", "0123456789.:"}, {"^[0-9a-f]{64}$", "0123456789abcdef"}};
+      static const std::map<std::string, std::string> kAllowed = {{"^[0-9]+\\.[0-9]+$", "0123456789."},
+                                                                  {"^[0-9]+\\.[0-9]+:[0-9]+$", "0123456789.:"},
+                                                                  {"^[0-9a-f]{64}$", "0123456789abcdef"}};
       const auto allowed = kAllowed.find(rule.get<std::string>());
       if (allowed == kAllowed.end()) return at + " has an unknown pattern";
-      if (value.get<std::string>().empty() || value.get<std::string>().find_first_not_of(allowed->second) != std::string::npos) return at + " breaks its pattern";
+      if (value.get<std::string>().empty() ||
+          value.get<std::string>().find_first_not_of(allowed->second) != std::string::npos)
+        return at + " breaks its pattern";
     } else if (keyword == "required") {
       for (const auto& key : rule) {
         if (!value.contains(key.get<std::string>())) return at + " lacks " + key.get<std::string>();
@@ -88,7 +98,8 @@ TEST(FieldJson, LinesFollowTheSchema) {
   testing::Collector c;  // for its exchange
   c.exchange.process = "aster \"beta\"";
   extractor.opened(c.exchange);
-  const std::vector<HeaderField> headers = {{"User-Agent", "Aster/1.0", 0, 9}, {"X-Bad", "\xff\x01 and \"quotes\"", 9, 10}};
+  const std::vector<HeaderField> headers = {{"User-Agent", "Aster/1.0", 0, 9},
+                                            {"X-Bad", "\xff\x01 and \"quotes\"", 9, 10}};
   Part head;
   head.time = *parse_rfc3339("2026-11-23T10:00:00.123Z");
   head.headers = headers;
@@ -144,7 +155,9 @@ TEST(FieldJson, LongValuesAreCutAtACharacter) {
   Field field;
   field.exchange = &c.exchange;
   field.path = "body|text";
-  const std::string text = "ab\xc3\xa9" "cd";
+  const std::string text =
+      "ab\xc3\xa9"
+      "cd";
   field.value = text;
   std::string out;
   append_field_json(out, field, {}, {.text = 3, .binary = 2});
@@ -166,15 +179,15 @@ TEST(FieldJson, EscapesEveryByte) {
   field.path = "p";
   for (int byte = 0; byte < 0x80; ++byte) {
     for (const size_t at : {0u, 1u, 2u, 3u, 5u, 7u, 8u, 11u, 15u, 16u, 17u, 40u}) {
-     for (const size_t size : {1u, 2u, 3u, 4u, 6u, 7u, 8u, 9u, 12u, 15u, 16u, 17u, 31u, 32u, 33u, 41u, 3000u}) {
-      if (at >= size) continue;
-      std::string text(size, 'x');
-      text[at] = static_cast<char>(byte);
-      field.value = text;
-      std::string out;
-      append_field_json(out, field, {});
-      ASSERT_EQ(Json::parse(out)["value"], text);
-     }
+      for (const size_t size : {1u, 2u, 3u, 4u, 6u, 7u, 8u, 9u, 12u, 15u, 16u, 17u, 31u, 32u, 33u, 41u, 3000u}) {
+        if (at >= size) continue;
+        std::string text(size, 'x');
+        text[at] = static_cast<char>(byte);
+        field.value = text;
+        std::string out;
+        append_field_json(out, field, {});
+        ASSERT_EQ(Json::parse(out)["value"], text);
+      }
     }
   }
 }
@@ -283,8 +296,10 @@ TEST(PatternTable, GrowsWithoutLosingIds) {
   PatternTable table(100'000);
   const PatternId root = table.intern(0, PatternTable::Step::location, "body");
   std::vector<PatternId> ids;
-  for (int i = 0; i < 20'000; ++i) ids.push_back(table.intern(root, PatternTable::Step::key, "key" + std::to_string(i)));
-  for (int i = 0; i < 20'000; ++i) ASSERT_EQ(table.intern(root, PatternTable::Step::key, "key" + std::to_string(i)), ids[i]);
+  for (int i = 0; i < 20'000; ++i)
+    ids.push_back(table.intern(root, PatternTable::Step::key, "key" + std::to_string(i)));
+  for (int i = 0; i < 20'000; ++i)
+    ASSERT_EQ(table.intern(root, PatternTable::Step::key, "key" + std::to_string(i)), ids[i]);
   EXPECT_EQ(table.text(ids[777]), "body/key777");
 }
 

@@ -13,7 +13,8 @@ TEST(HeaderFields, SetCookieWithAttributes) {
   Collector c;
   c.direction = Direction::server_to_client;
   c.head({{":status", "200"},
-          {"Set-Cookie", "did=abc; Expires=Wed, 22 Nov 2028 10:00:00 GMT; Max-Age=31536000; Path=/; Secure; HttpOnly; SameSite=None"},
+          {"Set-Cookie",
+           "did=abc; Expires=Wed, 22 Nov 2028 10:00:00 GMT; Max-Age=31536000; Path=/; Secure; HttpOnly; SameSite=None"},
           {"Set-Cookie", "s=1"}});
   EXPECT_EQ(c.value("header::status"), "200");
   EXPECT_EQ(c.value("cookie:did"), "abc");
@@ -39,7 +40,8 @@ TEST(HeaderFields, CookieLifetime) {
   EXPECT_EQ(cookie_lifetime_seconds("", "", now), std::nullopt) << "a session cookie";
   EXPECT_EQ(cookie_lifetime_seconds("soon", "tomorrow", now), std::nullopt);
   EXPECT_GT(cookie_lifetime_seconds("", "Fri, 31 Dec 9999 23:59:59 GMT", now).value_or(0), 7'000'000'000);
-  for (const std::string_view bad : {"32 Nov 2026 10:00:00", "30 Feb 2026 10:00:00", "1 Nov 2026 25:00:00", "1 Nov 1500 10:00:00", "1 Nov 2026"}) {
+  for (const std::string_view bad :
+       {"32 Nov 2026 10:00:00", "30 Feb 2026 10:00:00", "1 Nov 2026 25:00:00", "1 Nov 1500 10:00:00", "1 Nov 2026"}) {
     EXPECT_EQ(parse_cookie_date(bad), std::nullopt) << bad;
   }
 }
@@ -61,7 +63,10 @@ TEST(HeaderFields, Http2HeadsReplayFromTheirRepresentation) {
   Collector c;
   c.exchange.protocol = Protocol::http2;
   std::string block = "opaque hpack bytes, sixty of them or so, it does not matter";
-  std::vector<HeaderField> headers = {{":method", "GET", 0, 1}, {":path", "/x/y?q=1&r=%41", 1, 9}, {":authority", "aster.test", 10, 9}, {"x-device-id", "B-1", 19, 6}};
+  std::vector<HeaderField> headers = {{":method", "GET", 0, 1},
+                                      {":path", "/x/y?q=1&r=%41", 1, 9},
+                                      {":authority", "aster.test", 10, 9},
+                                      {"x-device-id", "B-1", 19, 6}};
   c.pieces = block;
   Part part;
   part.headers = headers;
@@ -124,8 +129,12 @@ TEST(ConnectionFields, AddressesAndTlsUnderOrdinalZero) {
   EXPECT_EQ(c.find("tls:ja3")->direction, Direction::client_to_server);
   EXPECT_EQ(c.value("tls:version"), "TLS 1.3");
   EXPECT_EQ(c.find("tls:version")->direction, Direction::server_to_client);
-  EXPECT_EQ(std::count_if(c.fields.begin(), c.fields.end(), [](const Collected& f) { return f.path == "tls:certificate-name"; }), 2);
-  EXPECT_EQ(std::count_if(c.fields.begin(), c.fields.end(), [](const Collected& f) { return f.path == "connection:client-ip"; }), 1);
+  EXPECT_EQ(std::count_if(c.fields.begin(), c.fields.end(),
+                          [](const Collected& f) { return f.path == "tls:certificate-name"; }),
+            2);
+  EXPECT_EQ(std::count_if(c.fields.begin(), c.fields.end(),
+                          [](const Collected& f) { return f.path == "connection:client-ip"; }),
+            1);
 }
 
 TEST(ConnectionFields, DnsNames) {

@@ -49,7 +49,8 @@ TEST(Hostile, DecompressionBombsStopAtTheBudget) {
 
 TEST(Hostile, AMillionKeysInOneObject) {
   std::string text = "{";
-  for (int i = 0; i < 1'000'000; ++i) text += "\"k" + std::to_string(i % 999'999) + "\":" + std::to_string(i % 10) + ",";
+  for (int i = 0; i < 1'000'000; ++i)
+    text += "\"k" + std::to_string(i % 999'999) + "\":" + std::to_string(i % 10) + ",";
   text.back() = '}';
   Collector c;
   c.keep = c.replay = false;

@@ -80,9 +80,12 @@ TEST(NestedValues, OpenChains) {
 
 TEST(NestedValues, OpenJwt) {
   const std::string signature = base64url(random_bytes(32, 5));
-  const std::string jwt = base64url(R"({"alg":"HS256","typ":"JWT"})") + "." + base64url(R"({"sub":"user-1","iat":1690000000})") + "." + signature;
+  const std::string jwt = base64url(R"({"alg":"HS256","typ":"JWT"})") + "." +
+                          base64url(R"({"sub":"user-1","iat":1690000000})") + "." + signature;
   Collector c;
-  c.head({{"Authorization", "Bearer " + jwt}, {"Cookie", "session=" + jwt}, {"Proxy-Authorization", "Basic " + base64("user:secret")}});
+  c.head({{"Authorization", "Bearer " + jwt},
+          {"Cookie", "session=" + jwt},
+          {"Proxy-Authorization", "Basic " + base64("user:secret")}});
   EXPECT_EQ(c.value("header:authorization|jwt/header/alg"), "HS256");
   EXPECT_EQ(c.value("header:authorization|jwt/payload/sub"), "user-1");
   EXPECT_EQ(c.value("header:authorization|jwt/signature"), signature);
@@ -99,14 +102,45 @@ TEST(NestedValues, OpenJsonStringTwice) {
 
 // Values that only look encoded.
 TEST(NestedValues, LeaveAlone) {
-  for (const std::string_view text : {
-           "administratorrole", "internationalization", "getUserPreferencesForAccount", "ABCDEFGHIJKLMNOPQRST", "1690000000123456",
-           "20231123103020402020202020202020", "d41d8cd98f00b204e9800998ecf8427e", "da39a3ee5e6b4b0d3255bfef95601890afd80709",
-           "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "550e8400-e29b-41d4-a716-446655440000",
-           "550e8400e29b41d4a716446655440000", "com.aster.chat.android.release", "assets/images/icons/send/button", "MacIntel", "en-US,en;q=0.9",
-           "[1]", "[draft]", "{}", "{not json}", "100% sure", "50%20off today", "a=b", "1 < 2 && 3 > 2", "https://aster.test/a%20b?x=1&y=2",
-           "Mozilla/5.0 (X11; Linux x86_64)", "eyJ.not.jwt.at.all", "eyJhbGciOiJIUzI1NiJ9", "true", "null", "12", "AAAAAAAAAAAAAAAAAAAAAAAA",
-           "GS1.1.1690000000.1.1.1690000001.0.0.0", "fb.1.1690000000000.1234567890", "OPR/99.0.4788.31", "==", "====", "%", "%%%", "%zz"}) {
+  for (const std::string_view text : {"administratorrole",
+                                      "internationalization",
+                                      "getUserPreferencesForAccount",
+                                      "ABCDEFGHIJKLMNOPQRST",
+                                      "1690000000123456",
+                                      "20231123103020402020202020202020",
+                                      "d41d8cd98f00b204e9800998ecf8427e",
+                                      "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+                                      "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                                      "550e8400-e29b-41d4-a716-446655440000",
+                                      "550e8400e29b41d4a716446655440000",
+                                      "com.aster.chat.android.release",
+                                      "assets/images/icons/send/button",
+                                      "MacIntel",
+                                      "en-US,en;q=0.9",
+                                      "[1]",
+                                      "[draft]",
+                                      "{}",
+                                      "{not json}",
+                                      "100% sure",
+                                      "50%20off today",
+                                      "a=b",
+                                      "1 < 2 && 3 > 2",
+                                      "https://aster.test/a%20b?x=1&y=2",
+                                      "Mozilla/5.0 (X11; Linux x86_64)",
+                                      "eyJ.not.jwt.at.all",
+                                      "eyJhbGciOiJIUzI1NiJ9",
+                                      "true",
+                                      "null",
+                                      "12",
+                                      "AAAAAAAAAAAAAAAAAAAAAAAA",
+                                      "GS1.1.1690000000.1.1.1690000001.0.0.0",
+                                      "fb.1.1690000000000.1234567890",
+                                      "OPR/99.0.4788.31",
+                                      "==",
+                                      "====",
+                                      "%",
+                                      "%%%",
+                                      "%zz"}) {
     const auto [path, value] = only(text);
     if (text == "eyJhbGciOiJIUzI1NiJ9") continue;  // the base64 of JSON: opens, and may
     EXPECT_EQ(path, "body|json/v") << text;
@@ -117,8 +151,9 @@ TEST(NestedValues, LeaveAlone) {
 // No false decoding over many random ids of the usual shapes.
 TEST(NestedValues, RandomIdsStayIds) {
   std::mt19937 random(99);
-  const std::string_view alphabets[] = {"0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
-                                        "abcdefghijklmnopqrstuvwxyz0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"};
+  const std::string_view alphabets[] = {
+      "0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+      "abcdefghijklmnopqrstuvwxyz0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"};
   size_t opened = 0;
   for (int i = 0; i < 40'000; ++i) {
     const std::string_view alphabet = alphabets[random() % 4];
@@ -233,7 +268,8 @@ TEST(NestedValues, BlobsInOtherAlphabetsAreOpaque) {
     digits += std::to_string(static_cast<uint8_t>(c) % 10);
   }
   Collector c;
-  c.body("{\"a\":\"" + base32 + "\",\"b\":" + digits + ",\"c\":\"" + digits + "\",\"n\":1234567890123}", "application/json");
+  c.body("{\"a\":\"" + base32 + "\",\"b\":" + digits + ",\"c\":\"" + digits + "\",\"n\":1234567890123}",
+         "application/json");
   EXPECT_TRUE(c.find("body|json/a")->opaque);
   EXPECT_TRUE(c.find("body|json/b")->opaque);
   EXPECT_TRUE(c.find("body|json/c")->opaque);

@@ -14,14 +14,10 @@ namespace {
 std::string shown(std::string_view text) {
   std::string out;
   for (char c : text.substr(0, 200)) {
-    if (c == '\n')
-      out += "\\n";
-    else if (c == '\r')
-      out += "\\r";
-    else if (c < 32 || c > 126)
-      out += "\\x" + to_hex(as_bytes(std::string_view(&c, 1)));
-    else
-      out += c;
+    if (c == '\n') out += "\\n";
+    else if (c == '\r') out += "\\r";
+    else if (c < 32 || c > 126) out += "\\x" + to_hex(as_bytes(std::string_view(&c, 1)));
+    else out += c;
   }
   if (text.size() > 200)
     out += "...(" + std::to_string(text.size()) + " " + to_hex(sha256(as_bytes(text))).substr(0, 8) + ")";

@@ -47,14 +47,16 @@ TEST(ExchangeLog, HarsSurviveTheRoundTrip) {
         std::string line = text.substr(at, end - at);
         at = end + 1;
         for (const char* step : {" har", " exchange-log", " base64", " gzip", " sse"}) {
-          if (const size_t found = line.find(step); found != std::string::npos && line.starts_with("  ") && !line.starts_with("    ")) {
+          if (const size_t found = line.find(step);
+              found != std::string::npos && line.starts_with("  ") && !line.starts_with("    ")) {
             line.erase(found, std::string(step).size());
           }
         }
         for (const char* word : {"connection ", "open ", "close "}) {
           if (line.starts_with(word)) line = word + line.substr(line.find(' ', std::string(word).size()));
         }
-        if (line.starts_with("issue ")) line = line.substr(0, line.find('@')) + line.substr(line.find(' ', line.find('@')));
+        if (line.starts_with("issue "))
+          line = line.substr(0, line.find('@')) + line.substr(line.find(' ', line.find('@')));
         out += line + "\n";
       }
       return out;

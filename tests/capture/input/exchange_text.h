@@ -24,28 +24,31 @@ class ExchangeText : public ExchangeSink {
   void connection(const ConnectionInfo& info, ConnectionEvent event) override {
     if (event == ConnectionEvent::opened) ++connections_open;
     if (event == ConnectionEvent::hello) {
-      say("connection " + std::to_string(info.id) + " " + info.server.to_string() + " " + info.protocol + (info.tls ? " tls" : ""));
+      say("connection " + std::to_string(info.id) + " " + info.server.to_string() + " " + info.protocol +
+          (info.tls ? " tls" : ""));
     }
     if (event == ConnectionEvent::closed) --connections_open;
   }
   void opened(const Exchange& exchange) override {
     ++exchanges_open;
-    say("open " + exchange.id.to_string() + " " + to_rfc3339(exchange.opened) + " " + std::string(to_string(exchange.protocol)) + " " +
-        exchange.method + " " + exchange.url() + " host=" + exchange.host +
-        (exchange.initiator.empty() ? "" : " initiator=" + exchange.initiator));
+    say("open " + exchange.id.to_string() + " " + to_rfc3339(exchange.opened) + " " +
+        std::string(to_string(exchange.protocol)) + " " + exchange.method + " " + exchange.url() +
+        " host=" + exchange.host + (exchange.initiator.empty() ? "" : " initiator=" + exchange.initiator));
   }
   void part(const Exchange& exchange, const Part& part) override {
     static constexpr const char* kKinds[] = {"headers", "body", "message", "trailers"};
     std::string line = "  ";
     line += part.direction == Direction::client_to_server ? "> " : "< ";
     line += kKinds[static_cast<size_t>(part.kind)];
-    if (part.kind == Part::Kind::headers && part.direction == Direction::server_to_client) line += " " + std::to_string(exchange.status);
+    if (part.kind == Part::Kind::headers && part.direction == Direction::server_to_client)
+      line += " " + std::to_string(exchange.status);
     for (const Decoder decoder : part.decoders) line += " " + std::string(to_string(decoder));
     if (!part.complete) line += " cut:" + std::string(to_string(part.cause));
     if (part.kind == Part::Kind::message) line += (part.text ? " text " : " binary ") + to_rfc3339(part.time);
     say(line);
     if (part.kind == Part::Kind::headers || part.kind == Part::Kind::trailers) {
-      for (const HeaderField& field : part.headers) say("    " + std::string(field.name) + ": " + std::string(field.value));
+      for (const HeaderField& field : part.headers)
+        say("    " + std::string(field.name) + ": " + std::string(field.value));
       replay_headers(part);
     } else {
       std::string content;
@@ -64,14 +67,19 @@ class ExchangeText : public ExchangeSink {
       line += m.complete ? "complete " : m.seen ? "incomplete " : "unseen ";
       line += std::to_string(m.content_bytes) + " " + m.sha256.substr(0, 8);
       for (size_t i = 0; i < kCauses; ++i) {
-        if (m.bytes.by_cause[i]) line += " " + std::string(to_string(static_cast<Cause>(i))) + "=" + std::to_string(m.bytes.by_cause[i]);
+        if (m.bytes.by_cause[i])
+          line += " " + std::string(to_string(static_cast<Cause>(i))) + "=" + std::to_string(m.bytes.by_cause[i]);
       }
       if (!m.content_type.empty()) line += " (" + m.content_type + ")";
     }
     say(line);
   }
-  void dns(const ConnectionInfo&, const DnsName& name) override { say("dns " + std::string(name.name) + " " + std::string(name.type)); }
-  void resolved(const IpAddress& ip, std::string_view name) override { say("resolved " + ip.to_string() + " " + std::string(name)); }
+  void dns(const ConnectionInfo&, const DnsName& name) override {
+    say("dns " + std::string(name.name) + " " + std::string(name.type));
+  }
+  void resolved(const IpAddress& ip, std::string_view name) override {
+    say("resolved " + ip.to_string() + " " + std::string(name));
+  }
   void issue(Issue issue) override {
     issues.push_back(issue);
     say("issue " + std::string(to_string(issue.cause)) + " @" + std::to_string(issue.packet) + " " + issue.what);
@@ -102,7 +110,8 @@ class ExchangeText : public ExchangeSink {
     if (!current.starts_with('"')) return;
     for (const Decoder decoder : part.decoders) {
       const bool event = decoder == Decoder::sse;
-      auto out = replay_step(decoder, as_bytes(current), event ? part.within.offset : 0, event ? part.within.length : current.size());
+      auto out = replay_step(decoder, as_bytes(current), event ? part.within.offset : 0,
+                             event ? part.within.length : current.size());
       ASSERT_TRUE(out) << out.error().message;
       current = std::move(*out);
     }
@@ -114,7 +123,8 @@ class ExchangeText : public ExchangeSink {
     if (file_.empty()) return;
     const std::string block = pieces_of(part);
     for (const HeaderField& field : part.headers) {
-      const std::string_view lexeme = std::string_view(block).substr(std::min<size_t>(field.offset, block.size()), field.length);
+      const std::string_view lexeme =
+          std::string_view(block).substr(std::min<size_t>(field.offset, block.size()), field.length);
       if (lexeme.starts_with("[")) continue;  // cookies without a header
       const auto out = replay_step(part.decoders[0], as_bytes(block), field.offset, field.length);
       ASSERT_TRUE(out) << out.error().message;

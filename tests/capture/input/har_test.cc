@@ -18,9 +18,10 @@ std::string run(std::string_view file, bool replay = true) {
 }
 
 std::string wrap(const std::string& entries) { return R"({"log":{"version":"1.2","entries":[)" + entries + "]}}"; }
-std::string entry(const std::string& request, const std::string& response = R"({"status":200})", const std::string& rest = "") {
-  return R"({"startedDateTime":"2026-11-20T09:00:00Z","time":5,"request":{"method":"GET","url":"http://a.test/",)" + request +
-         R"("headers":[]},"response":)" + response + rest + "}";
+std::string entry(const std::string& request, const std::string& response = R"({"status":200})",
+                  const std::string& rest = "") {
+  return R"({"startedDateTime":"2026-11-20T09:00:00Z","time":5,"request":{"method":"GET","url":"http://a.test/",)" +
+         request + R"("headers":[]},"response":)" + response + rest + "}";
 }
 
 class HarGolden : public testing::TestWithParam<const char*> {};
@@ -38,7 +39,8 @@ TEST_P(HarGolden, GivesTheSameExchanges) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Exporters, HarGolden,
-                         testing::Values("chrome", "firefox", "safari", "charles", "insomnia", "playwright-chromium", "damaged"),
+                         testing::Values("chrome", "firefox", "safari", "charles", "insomnia", "playwright-chromium",
+                                         "damaged"),
                          [](const auto& values) {
                            std::string name = values.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -92,7 +94,8 @@ TEST(Har, DamageInOneEntryCostsThatEntryOnly) {
 }
 
 TEST(Har, NoEntriesIsAnErrorThatSaysSo) {
-  for (const std::string_view file : {"", "{", "[]", R"({"log":{}})", R"({"log":{"entries":{}}})", R"({"log":[1]})", "\xef\xbb\xbf"}) {
+  for (const std::string_view file :
+       {"", "{", "[]", R"({"log":{}})", R"({"log":{"entries":{}}})", R"({"log":[1]})", "\xef\xbb\xbf"}) {
     ExchangeText sink({});
     const Status status = read_har(as_bytes(file), sink);
     ASSERT_FALSE(status) << file;
@@ -107,14 +110,16 @@ TEST(Har, DamageBeforeTheEntriesIsSurvived) {
 }
 
 TEST(Har, DuplicateKeysCountAsJavaScriptReadsThem) {
-  const std::string text = run(wrap(R"({"startedDateTime":"2026-11-20T09:00:00Z","request":{"method":"GET","method":"POST","url":"http://first.test/","url":"http://last.test/x"},"response":{"status":200}})"));
+  const std::string text = run(wrap(
+      R"({"startedDateTime":"2026-11-20T09:00:00Z","request":{"method":"GET","method":"POST","url":"http://first.test/","url":"http://last.test/x"},"response":{"status":200}})"));
   EXPECT_NE(text.find("POST http://last.test/x"), std::string::npos);
 }
 
 TEST(Har, WhatWasNotTransmittedGivesNoExchange) {
-  const std::string text = run(wrap(entry("", R"({"status":200})", R"(,"_fromCache":"memory")") + "," +
-                                    entry("", R"({"status":200})", R"(,"_fetchType":"Disk Cache")") + "," +
-                                    R"({"startedDateTime":"2026-11-20T09:00:00Z","request":{"method":"GET","url":"blob:https://a.test/1"},"response":{"status":200}})"));
+  const std::string text = run(wrap(
+      entry("", R"({"status":200})", R"(,"_fromCache":"memory")") + "," +
+      entry("", R"({"status":200})", R"(,"_fetchType":"Disk Cache")") + "," +
+      R"({"startedDateTime":"2026-11-20T09:00:00Z","request":{"method":"GET","url":"blob:https://a.test/1"},"response":{"status":200}})"));
   EXPECT_EQ(text.find("open"), std::string::npos);
   EXPECT_NE(text.find("issue decoded @1 har: entry answered from the browser's cache"), std::string::npos);
   EXPECT_NE(text.find("issue decoded @2"), std::string::npos);
@@ -122,15 +127,18 @@ TEST(Har, WhatWasNotTransmittedGivesNoExchange) {
 }
 
 TEST(Har, OddEntriesAreNamedAndPassedOver) {
-  const std::string text = run(wrap(R"(null, "x", 7, [], {}, {"request":null}, {"request":{"url":5}}, {"request":{"url":"/relative"}}, {"request":{"url":"http://"}})"));
+  const std::string text = run(wrap(
+      R"(null, "x", 7, [], {}, {"request":null}, {"request":{"url":5}}, {"request":{"url":"/relative"}}, {"request":{"url":"http://"}})"));
   EXPECT_EQ(text.find("open"), std::string::npos);
   size_t issues = 0;
-  for (size_t at = text.find("issue malformed"); at != std::string::npos; at = text.find("issue malformed", at + 1)) ++issues;
+  for (size_t at = text.find("issue malformed"); at != std::string::npos; at = text.find("issue malformed", at + 1))
+    ++issues;
   EXPECT_EQ(issues, 9u);
 }
 
 TEST(Har, BodyThatIsNotBase64IsMalformed) {
-  const std::string text = run(wrap(entry("", R"({"status":200,"headers":[],"content":{"mimeType":"text/plain","encoding":"base64","text":"%%%%"}})")));
+  const std::string text = run(wrap(entry(
+      "", R"({"status":200,"headers":[],"content":{"mimeType":"text/plain","encoding":"base64","text":"%%%%"}})")));
   EXPECT_NE(text.find("issue malformed @1 har: body is not base64"), std::string::npos);
   EXPECT_NE(text.find("close 1.1 malformed"), std::string::npos);
   EXPECT_NE(text.find("malformed=4"), std::string::npos);
@@ -140,7 +148,9 @@ TEST(Har, HugeAndDeepEntriesAreBounded) {
   std::string headers = R"("headers":[)";
   for (int i = 0; i < 400'000; ++i) headers += R"({"name":"x","value":"y"},)";
   headers.back() = ']';
-  const std::string many = R"({"startedDateTime":"2026-11-20T09:00:00Z","request":{"method":"GET","url":"http://a.test/",)" + headers + R"(},"response":{"status":200}})";
+  const std::string many =
+      R"({"startedDateTime":"2026-11-20T09:00:00Z","request":{"method":"GET","url":"http://a.test/",)" + headers +
+      R"(},"response":{"status":200}})";
   ExchangeText sink({});
   const std::string file = wrap(many + "," + entry(""));
   ASSERT_TRUE(read_har(as_bytes(file), sink));
@@ -148,7 +158,8 @@ TEST(Har, HugeAndDeepEntriesAreBounded) {
   EXPECT_EQ(sink.issues[0].cause, Cause::truncated);
   EXPECT_NE(sink.text.find("open 2.1 "), std::string::npos);
 
-  std::string deep = R"({"startedDateTime":"2026-11-20T09:00:00Z","x":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}";
+  std::string deep =
+      R"({"startedDateTime":"2026-11-20T09:00:00Z","x":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}";
   ExchangeText second({});
   const std::string nested = wrap(deep + "," + entry(""));
   ASSERT_TRUE(read_har(as_bytes(nested), second));

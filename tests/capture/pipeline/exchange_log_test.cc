@@ -19,8 +19,9 @@ class FieldLines : public FieldSink {
  public:
   void field(const Field& field) override {
     std::string line = field.exchange->host + " " + field.exchange->method + " " + field.exchange->path + " " +
-                       std::string(to_string(field.direction)) + " " + std::string(field.path) + " " + std::string(to_string(field.value_type)) +
-                       (field.cut ? " cut " : " ") + to_rfc3339(field.time) + " ";
+                       std::string(to_string(field.direction)) + " " + std::string(field.path) + " " +
+                       std::string(to_string(field.value_type)) + (field.cut ? " cut " : " ") + to_rfc3339(field.time) +
+                       " ";
     line += field.value;
     lines.push_back(std::move(line));
   }
@@ -36,7 +37,8 @@ class FieldConsumer : public ShardConsumer {
   void connection(const ConnectionInfo& info, ConnectionEvent event) override {
     extractor_.connection(info, event);
     if (event != ConnectionEvent::closed) return;
-    std::string line = info.client.to_string() + " " + info.server.to_string() + " " + info.protocol + " " + info.process;
+    std::string line =
+        info.client.to_string() + " " + info.server.to_string() + " " + info.protocol + " " + info.process;
     for (const ByteCounts& counts : info.overhead) {
       for (const uint64_t bytes : counts.by_cause) line += " " + std::to_string(bytes);
     }
@@ -46,12 +48,14 @@ class FieldConsumer : public ShardConsumer {
   void part(const Exchange& exchange, const Part& part) override { extractor_.part(exchange, part); }
   void closed(const Exchange& exchange, CloseReason reason) override {
     extractor_.closed(exchange, reason);
-    std::string line = exchange.method + " " + exchange.url() + " " + exchange.host + " " + std::to_string(exchange.status) + " " +
-                       std::string(to_string(reason)) + " " + std::string(to_string(exchange.protocol)) + " " + to_rfc3339(exchange.opened) + " " +
+    std::string line = exchange.method + " " + exchange.url() + " " + exchange.host + " " +
+                       std::to_string(exchange.status) + " " + std::string(to_string(reason)) + " " +
+                       std::string(to_string(exchange.protocol)) + " " + to_rfc3339(exchange.opened) + " " +
                        to_rfc3339(exchange.closed) + " " + exchange.referer + " " + exchange.origin;
     for (const Message& m : exchange.messages) {
       line += m.seen ? " seen " : " unseen ";
-      line += (m.complete ? "complete " : "cut ") + std::to_string(m.wire_bytes) + " " + std::to_string(m.content_bytes) + " " + m.sha256 + " " + m.content_type;
+      line += (m.complete ? "complete " : "cut ") + std::to_string(m.wire_bytes) + " " +
+              std::to_string(m.content_bytes) + " " + m.sha256 + " " + m.content_type;
       for (const std::string& coding : m.content_codings) line += " " + coding;
       for (const uint64_t bytes : m.bytes.by_cause) line += " " + std::to_string(bytes);
     }
@@ -101,7 +105,8 @@ std::string log_of(const std::string& path) {
 
 class WrittenFile {
  public:
-  WrittenFile(const std::string& name, const std::string& content) : path_(testing::TempDir() + "vitrine-" + std::to_string(getpid()) + "-" + name) {
+  WrittenFile(const std::string& name, const std::string& content)
+      : path_(testing::TempDir() + "vitrine-" + std::to_string(getpid()) + "-" + name) {
     EXPECT_TRUE(write_file(path_, content));
   }
   ~WrittenFile() { std::filesystem::remove(path_); }
@@ -162,7 +167,8 @@ missing = set(kinds) - seen
 if missing:
     sys.exit(f"no line of {missing} was checked")
 )");
-  const std::string command = "python3 '" + script.path() + "' '" + VITRINE_SOURCE_DIR + "/capture/input/exchange_log.schema.json' '" + log.path() + "'";
+  const std::string command = "python3 '" + script.path() + "' '" + VITRINE_SOURCE_DIR +
+                              "/capture/input/exchange_log.schema.json' '" + log.path() + "'";
   EXPECT_EQ(std::system(command.c_str()), 0);
 }
 

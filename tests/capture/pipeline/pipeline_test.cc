@@ -236,8 +236,9 @@ TEST(FlowComment, ReadsWhatItWroteAndNothingElse) {
   EXPECT_EQ(read.client, flow.client);
   EXPECT_EQ(read.server, flow.server);
   EXPECT_EQ(read.process, flow.process);
-  for (const char* bad : {"", "vitrine-flow: ", "vitrine-flow: tcp a > b process=c", "vitrine-flow: tcp 1.2.3.4:1 > 1.2.3.4:99999 process=c",
-                          "vitrine-flow: tcp process=x > 1.2.3.4:1"}) {
+  for (const char* bad :
+       {"", "vitrine-flow: ", "vitrine-flow: tcp a > b process=c",
+        "vitrine-flow: tcp 1.2.3.4:1 > 1.2.3.4:99999 process=c", "vitrine-flow: tcp process=x > 1.2.3.4:1"}) {
     EXPECT_FALSE(read_flow_comment(bad, read)) << bad;
   }
 }
@@ -274,8 +275,11 @@ TEST(PcapngWriter, RoundTrip) {
   EXPECT_EQ(bytes.process, "sender");
   EXPECT_EQ(bytes.counts[0].total(), 10u);
   EXPECT_EQ(bytes.counts[0][Cause::truncated], 3u);
-  if (std::system("command -v tshark >/dev/null 2>&1") != 0) GTEST_SKIP() << "tshark is not installed: only our reader was asked";
-  const std::string command = "tshark -r '" + written.path() + "' -T fields -e frame.number -e frame.time_epoch -e frame.len -e frame.cap_len -e udp.dstport 2>/dev/null";
+  if (std::system("command -v tshark >/dev/null 2>&1") != 0)
+    GTEST_SKIP() << "tshark is not installed: only our reader was asked";
+  const std::string command =
+      "tshark -r '" + written.path() +
+      "' -T fields -e frame.number -e frame.time_epoch -e frame.len -e frame.cap_len -e udp.dstport 2>/dev/null";
   FILE* pipe = popen(command.c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   std::string seen;

@@ -61,8 +61,11 @@ class Server {
     const std::string text = std::to_string(port);
     child_ = fork();
     if (child_ == 0) {
-      if (chdir(folder.path().c_str()) != 0 || freopen("/dev/null", "r+", stdout) == nullptr || freopen("/dev/null", "r+", stderr) == nullptr) _exit(1);
-      execlp("openssl", "openssl", "s_server", "-accept", text.c_str(), "-cert", "c.pem", "-key", "k.pem", "-HTTP", nullptr);
+      if (chdir(folder.path().c_str()) != 0 || freopen("/dev/null", "r+", stdout) == nullptr ||
+          freopen("/dev/null", "r+", stderr) == nullptr)
+        _exit(1);
+      execlp("openssl", "openssl", "s_server", "-accept", text.c_str(), "-cert", "c.pem", "-key", "k.pem", "-HTTP",
+             nullptr);
       _exit(127);
     }
     for (int i = 0; i < 200 && !(up = accepts(port)); ++i) usleep(50'000);
@@ -77,18 +80,25 @@ class Server {
   pid_t child_;
 };
 
-bool installed(const std::string& tool) { return std::system(("command -v " + tool + " >/dev/null 2>&1").c_str()) == 0; }
+bool installed(const std::string& tool) {
+  return std::system(("command -v " + tool + " >/dev/null 2>&1").c_str()) == 0;
+}
 
 TEST(Recorder, RecordsACommandWithItsSecretsAndProcesses) {
   if (!installed("openssl") || !installed("curl")) GTEST_SKIP() << "needs openssl and curl";
   Folder folder;
-  ASSERT_EQ(std::system(("cd '" + folder.path() + "' && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -out c.pem "
-                         "-days 2 -subj /CN=recorder.test >/dev/null 2>&1").c_str()), 0);
+  ASSERT_EQ(
+      std::system(("cd '" + folder.path() +
+                   "' && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -out c.pem "
+                   "-days 2 -subj /CN=recorder.test >/dev/null 2>&1")
+                      .c_str()),
+      0);
   // The transfer takes about two seconds: processes are looked up by polling,
   // and a flow of a few milliseconds may go by unseen on a busy machine.
   const std::string body = "recorded" + std::string(160'000, '.');
-  ASSERT_TRUE(write_file(folder.file("page"), "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) +
-                                                  "\r\nConnection: close\r\n\r\n" + body));
+  ASSERT_TRUE(write_file(folder.file("page"), "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " +
+                                                  std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" +
+                                                  body));
   const uint16_t port = free_port();
   Server server(folder, port);
   ASSERT_TRUE(server.up);
@@ -100,8 +110,19 @@ TEST(Recorder, RecordsACommandWithItsSecretsAndProcesses) {
   options.linger_seconds = 0.5;
   options.buffer_bytes = 4 << 20;
   options.comments = {"SIMULATED: recorder test"};
-  options.command = {"curl", "-sS", "-k", "--http1.1", "--noproxy", "*", "-o", "/dev/null", "--limit-rate", "30k", "--connect-to",
-                     "recorder.test:443:127.0.0.1:" + std::to_string(port), "https://recorder.test/page"};
+  options.command = {"curl",
+                     "-sS",
+                     "-k",
+                     "--http1.1",
+                     "--noproxy",
+                     "*",
+                     "-o",
+                     "/dev/null",
+                     "--limit-rate",
+                     "30k",
+                     "--connect-to",
+                     "recorder.test:443:127.0.0.1:" + std::to_string(port),
+                     "https://recorder.test/page"};
   const Result<RecordSummary> summary = record(options, {});
   if (!summary && summary.error().message.find("setcap") != std::string::npos) {
     GTEST_SKIP() << "capturing needs CAP_NET_RAW; the error says what to grant";

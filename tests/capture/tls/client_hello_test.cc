@@ -19,8 +19,8 @@ ClientHello published_example() {
   ClientHello hello;
   hello.legacy_version = 0x0303;
   hello.versions = {0x8a8a, 0x0304, 0x0303};
-  hello.ciphers = {0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9,
-                   0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035};
+  hello.ciphers = {0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030,
+                   0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035};
   hello.extensions = {0xfafa, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d,
                       0x0005, 0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015, 0x1a1a};
   hello.signature_algorithms = {0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601};
@@ -55,8 +55,8 @@ TEST(Ja4, VersionsCountsAndProtocolNames) {
   hello.ciphers.clear();
   // The published table of ALPN cases.
   const std::pair<std::string, std::string> cases[] = {
-      {"http/1.1", "h1"}, {"h", "hh"}, {"", "00"}, {"\xab", "ab"}, {"\xab\xcd", "ad"}, {"0\xab", "3b"}, {"01\xab\xcd", "3d"},
-      {std::string("0\xab\xcd") + "1", "01"}};
+      {"http/1.1", "h1"}, {"h", "hh"},     {"", "00"},           {"\xab", "ab"},
+      {"\xab\xcd", "ad"}, {"0\xab", "3b"}, {"01\xab\xcd", "3d"}, {std::string("0\xab\xcd") + "1", "01"}};
   for (const auto& [name, code] : cases) {
     hello.alpn = {name};
     EXPECT_EQ(first_part(hello), "t12i0000" + code);

@@ -29,7 +29,8 @@ std::string other_secrets(size_t count) {
   };
   for (size_t i = 0; i < count; ++i) {
     const std::string name = hex(32);
-    for (const char* label : {"SERVER_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0"})
+    for (const char* label :
+         {"SERVER_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0"})
       out += std::string(label) + " " + name + " " + hex(48) + "\n";
   }
   return out;
@@ -71,8 +72,14 @@ TEST(CompressedCertificate, ZlibAndZstd) {
   std::vector<uint8_t> message(3000);
   for (size_t i = 0; i < message.size(); ++i) message[i] = static_cast<uint8_t>(i / 7);
   const auto framed = [&](uint8_t algorithm, const std::vector<uint8_t>& packed, size_t length) {
-    std::vector<uint8_t> out = {0, algorithm, static_cast<uint8_t>(length >> 16), static_cast<uint8_t>(length >> 8),
-                                static_cast<uint8_t>(length), 0, static_cast<uint8_t>(packed.size() >> 8), static_cast<uint8_t>(packed.size())};
+    std::vector<uint8_t> out = {0,
+                                algorithm,
+                                static_cast<uint8_t>(length >> 16),
+                                static_cast<uint8_t>(length >> 8),
+                                static_cast<uint8_t>(length),
+                                0,
+                                static_cast<uint8_t>(packed.size() >> 8),
+                                static_cast<uint8_t>(packed.size())};
     for (const uint8_t byte : packed) out.push_back(byte);
     return out;
   };

@@ -35,7 +35,8 @@ std::vector<StreamChunk> chunks_of(const std::vector<Wire>& wire, Chunking chunk
     while (!left.empty()) {
       size_t size = left.size();
       if (chunking == Chunking::bytes) size = 1;
-      if (chunking == Chunking::random) size = std::min<size_t>(left.size(), 1 + random() % (random() % 4 == 0 ? 3000 : 40));
+      if (chunking == Chunking::random)
+        size = std::min<size_t>(left.size(), 1 + random() % (random() % 4 == 0 ? 3000 : 40));
       StreamChunk chunk;
       chunk.direction = piece.direction;
       chunk.bytes = left.first(size);
@@ -112,7 +113,8 @@ void expect_whole(const Transcript& transcript, const Collector& got) {
 void expect_whole_in_all_chunkings(const Transcript& transcript, const std::string& keys) {
   expect_whole(transcript, follow(transcript.wire, keys, Chunking::whole));
   expect_whole(transcript, follow(transcript.wire, keys, Chunking::bytes));
-  for (unsigned seed = 1; seed <= 3; ++seed) expect_whole(transcript, follow(transcript.wire, keys, Chunking::random, seed));
+  for (unsigned seed = 1; seed <= 3; ++seed)
+    expect_whole(transcript, follow(transcript.wire, keys, Chunking::random, seed));
 }
 
 std::vector<RawRecord> records_of(const Transcript& transcript, Direction direction) {
@@ -147,7 +149,8 @@ void expect_no_key(const Transcript& transcript, const std::string& keys) {
       const auto side = static_cast<size_t>(direction);
       EXPECT_EQ(got.data[side], "");
       EXPECT_EQ(got.counts[side][Cause::no_key], protected_bytes(transcript, direction));
-      EXPECT_EQ(got.counts[side][Cause::decoded], transcript.raw_bytes(direction) - protected_bytes(transcript, direction));
+      EXPECT_EQ(got.counts[side][Cause::decoded],
+                transcript.raw_bytes(direction) - protected_bytes(transcript, direction));
       EXPECT_EQ(got.closes[side], 1);
       EXPECT_EQ(got.gap_chunks[side], 0u);
     }
@@ -161,7 +164,8 @@ std::string without(const std::string& key_log, const std::vector<std::string>& 
   std::istringstream lines(key_log);
   std::string out, line;
   while (std::getline(lines, line)) {
-    const bool drop = std::any_of(labels.begin(), labels.end(), [&](const std::string& label) { return line.starts_with(label); });
+    const bool drop =
+        std::any_of(labels.begin(), labels.end(), [&](const std::string& label) { return line.starts_with(label); });
     if (!drop) out += line + '\n';
   }
   return out;

@@ -18,7 +18,9 @@ class Collector : public TlsSink {
     ++infos;
   }
   void on_plaintext(const StreamChunk& chunk, StreamSpan record) override;
-  void on_bytes(Direction direction, Cause cause, uint64_t bytes) override { counts[static_cast<size_t>(direction)].add(cause, bytes); }
+  void on_bytes(Direction direction, Cause cause, uint64_t bytes) override {
+    counts[static_cast<size_t>(direction)].add(cause, bytes);
+  }
   void issue(Issue issue) override { ++issues[issue.what]; }
 
   // data bytes + bytes accounted for by cause
@@ -47,7 +49,8 @@ struct Silent : IssueSink {
 enum class Chunking { whole, bytes, random };
 std::vector<StreamChunk> chunks_of(const std::vector<Wire>& wire, Chunking chunking, unsigned seed = 1);
 
-Collector follow(const std::vector<Wire>& wire, const std::string& key_log, Chunking chunking = Chunking::whole, unsigned seed = 1);
+Collector follow(const std::vector<Wire>& wire, const std::string& key_log, Chunking chunking = Chunking::whole,
+                 unsigned seed = 1);
 Collector feed(const std::vector<StreamChunk>& chunks, const std::string& key_log);
 
 inline constexpr Direction kC2s = Direction::client_to_server, kS2c = Direction::server_to_client;

@@ -48,8 +48,8 @@ std::vector<StreamChunk> with_gap(const Transcript& transcript, Direction direct
 
 struct Numbered {
   Transcript transcript;
-  std::vector<std::string> sent;    // s2c, one per record
-  std::vector<RawRecord> records;   // s2c, those of `sent`
+  std::vector<std::string> sent;   // s2c, one per record
+  std::vector<RawRecord> records;  // s2c, those of `sent`
 };
 
 Numbered many_records(PeerOptions options, bool key_updates = false) {
@@ -77,7 +77,8 @@ Numbered many_records(PeerOptions options, bool key_updates = false) {
 std::string untouched(const Numbered& fixture, uint64_t begin, uint64_t end) {
   std::string out;
   for (size_t i = 0; i < fixture.sent.size(); ++i)
-    if (fixture.records[i].offset + fixture.records[i].size <= begin || fixture.records[i].offset >= end) out += fixture.sent[i];
+    if (fixture.records[i].offset + fixture.records[i].size <= begin || fixture.records[i].offset >= end)
+      out += fixture.sent[i];
   return out;
 }
 
@@ -85,15 +86,19 @@ std::string untouched(const Numbered& fixture, uint64_t begin, uint64_t end) {
 void expect_only_touched_records_lost(const Numbered& fixture) {
   ASSERT_EQ(fixture.transcript.error, "");
   std::mt19937 random(11);
-  const uint64_t first = fixture.records.front().offset, last = fixture.records.back().offset + fixture.records.back().size;
+  const uint64_t first = fixture.records.front().offset,
+                 last = fixture.records.back().offset + fixture.records.back().size;
   for (int round = 0; round < 150; ++round) {
-    uint64_t begin = first + random() % (last - first), length = 1 + random() % (round % 3 == 0 ? 20 : round % 3 == 1 ? 3000 : 40000);
+    uint64_t begin = first + random() % (last - first), length = 1 + random() % (round % 3 == 0   ? 20
+                                                                                 : round % 3 == 1 ? 3000
+                                                                                                  : 40000);
     if (round % 7 == 0) begin = fixture.records[random() % fixture.records.size()].offset;  // on a boundary
     const uint64_t end = std::min(last, begin + length);
     const auto chunking = round % 2 == 0 ? Chunking::whole : Chunking::random;
     const Collector got = feed(with_gap(fixture.transcript, kS2c, begin, end, chunking), fixture.transcript.key_log);
     const std::string expected = untouched(fixture, begin, end);
-    ASSERT_TRUE(got.data[1] == expected) << "gap [" << begin << ", " << end << "): " << got.data[1].size() << " of " << expected.size();
+    ASSERT_TRUE(got.data[1] == expected) << "gap [" << begin << ", " << end << "): " << got.data[1].size() << " of "
+                                         << expected.size();
     ASSERT_EQ(got.total(kS2c), fixture.transcript.raw_bytes(kS2c)) << begin << " " << end;
     ASSERT_EQ(got.data[0], "request");
     ASSERT_TRUE(got.continuous);
@@ -165,7 +170,8 @@ TEST(Gap, InTheClientHelloLeavesNoKey) {
   EXPECT_EQ(got.data[1], "");
   for (const Direction direction : {kC2s, kS2c}) {
     EXPECT_EQ(got.total(direction), fixture.transcript.raw_bytes(direction));
-    EXPECT_EQ(got.counts[static_cast<size_t>(direction)][Cause::no_key], protected_bytes(fixture.transcript, direction));
+    EXPECT_EQ(got.counts[static_cast<size_t>(direction)][Cause::no_key],
+              protected_bytes(fixture.transcript, direction));
   }
 }
 
@@ -180,7 +186,8 @@ TEST(Gap, JoinedInTheMiddle) {
         continue;
       }
       if (chunk.kind == StreamChunk::Kind::data) {
-        const uint64_t drop = chunk.offset < skipped ? std::min<uint64_t>(chunk.bytes.size(), skipped - chunk.offset) : 0;
+        const uint64_t drop =
+            chunk.offset < skipped ? std::min<uint64_t>(chunk.bytes.size(), skipped - chunk.offset) : 0;
         chunk.bytes = chunk.bytes.subspan(drop);
         if (chunk.bytes.empty()) continue;
       }
@@ -205,7 +212,8 @@ TEST(Gap, JoinedBetweenRecordsIsJudgedAtOnce) {
   TlsSession session(store, collector, 1);
   uint64_t fed = 0;
   for (const StreamChunk& chunk : chunks_of(fixture.transcript.wire, Chunking::whole)) {
-    if (chunk.direction != kS2c || chunk.kind != StreamChunk::Kind::data || chunk.offset < fixture.records[0].offset) continue;
+    if (chunk.direction != kS2c || chunk.kind != StreamChunk::Kind::data || chunk.offset < fixture.records[0].offset)
+      continue;
     session.on_chunk(chunk);
     fed += chunk.bytes.size();
     ASSERT_EQ(collector.counts[1][Cause::no_key], fed);
@@ -245,7 +253,8 @@ TEST(Gap, DamagedRecord) {
   uint64_t offset = 0;
   for (Wire& piece : wire) {
     if (piece.direction != kS2c) continue;
-    if (hit.offset + 20 >= offset && hit.offset + 20 < offset + piece.bytes.size()) piece.bytes[hit.offset + 20 - offset] ^= 1;
+    if (hit.offset + 20 >= offset && hit.offset + 20 < offset + piece.bytes.size())
+      piece.bytes[hit.offset + 20 - offset] ^= 1;
     offset += piece.bytes.size();
   }
   const Collector got = follow(wire, fixture.transcript.key_log, Chunking::random);

@@ -31,7 +31,8 @@ uint64_t size_of(const std::vector<std::vector<uint8_t>>& pieces) {
 }
 
 TEST(Hostile, RecordLongerThanAllowed) {
-  const std::vector<std::vector<uint8_t>> pieces = {record(22, {0, 0, 0, 0}), {0x16, 3, 3, 0xff, 0xff}, std::vector<uint8_t>(70000, 0x11)};
+  const std::vector<std::vector<uint8_t>> pieces = {
+      record(22, {0, 0, 0, 0}), {0x16, 3, 3, 0xff, 0xff}, std::vector<uint8_t>(70000, 0x11)};
   const Collector got = feed_client(pieces, Chunking::random);
   EXPECT_EQ(got.total(kC2s), size_of(pieces));
   EXPECT_TRUE(got.issues.contains("tls: record longer than 18432 bytes"));
@@ -61,16 +62,20 @@ TEST(Hostile, LongMessageBehindAShortOne) {
 
 TEST(Hostile, HelloWithTenThousandExtensions) {
   std::vector<uint8_t> extensions;
-  for (int i = 0; i < 16000; ++i) extensions.insert(extensions.end(), {static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i), 0, 0});
+  for (int i = 0; i < 16000; ++i)
+    extensions.insert(extensions.end(), {static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i), 0, 0});
   std::vector<uint8_t> body = {3, 3};
   body.insert(body.end(), 32, 1);
-  body.insert(body.end(), {0, 0, 2, 0x13, 0x01, 1, 0, static_cast<uint8_t>(extensions.size() >> 8), static_cast<uint8_t>(extensions.size())});
+  body.insert(body.end(), {0, 0, 2, 0x13, 0x01, 1, 0, static_cast<uint8_t>(extensions.size() >> 8),
+                           static_cast<uint8_t>(extensions.size())});
   body.insert(body.end(), extensions.begin(), extensions.end());
-  std::vector<uint8_t> message = {1, static_cast<uint8_t>(body.size() >> 16), static_cast<uint8_t>(body.size() >> 8), static_cast<uint8_t>(body.size())};
+  std::vector<uint8_t> message = {1, static_cast<uint8_t>(body.size() >> 16), static_cast<uint8_t>(body.size() >> 8),
+                                  static_cast<uint8_t>(body.size())};
   message.insert(message.end(), body.begin(), body.end());
   std::vector<std::vector<uint8_t>> pieces;
   for (size_t at = 0; at < message.size(); at += 16000)
-    pieces.push_back(record(22, {message.begin() + static_cast<long>(at), message.begin() + static_cast<long>(std::min(message.size(), at + 16000))}));
+    pieces.push_back(record(22, {message.begin() + static_cast<long>(at),
+                                 message.begin() + static_cast<long>(std::min(message.size(), at + 16000))}));
   const Collector got = feed_client(pieces, Chunking::random);
   EXPECT_EQ(got.total(kC2s), size_of(pieces));
   EXPECT_TRUE(got.last_info.client_hello_seen);
@@ -111,8 +116,13 @@ TEST(Hostile, RandomDamageKeepsTheBooksExact) {
       const size_t at = random() % bytes.size();
       switch (random() % 4) {
         case 0: bytes[at] = static_cast<uint8_t>(random()); break;
-        case 1: bytes.erase(bytes.begin() + static_cast<long>(at), bytes.begin() + static_cast<long>(std::min(bytes.size(), at + 1 + random() % 50))); break;
-        case 2: bytes.insert(bytes.begin() + static_cast<long>(at), 1 + random() % 50, static_cast<uint8_t>(random())); break;
+        case 1:
+          bytes.erase(bytes.begin() + static_cast<long>(at),
+                      bytes.begin() + static_cast<long>(std::min(bytes.size(), at + 1 + random() % 50)));
+          break;
+        case 2:
+          bytes.insert(bytes.begin() + static_cast<long>(at), 1 + random() % 50, static_cast<uint8_t>(random()));
+          break;
         case 3: wire.erase(wire.begin() + static_cast<long>(random() % wire.size())); break;
       }
       if (wire.empty()) break;

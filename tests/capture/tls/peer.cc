@@ -31,10 +31,12 @@ X509* make_certificate(EVP_PKEY* key, const std::string& name, size_t extra_name
   X509_gmtime_adj(X509_getm_notAfter(certificate), 86400);
   X509_set_pubkey(certificate, key);
   X509_NAME* subject = X509_get_subject_name(certificate);
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1,
+                             0);
   X509_set_issuer_name(certificate, subject);
   std::string names = "DNS:" + name + ",DNS:*.aster.test,IP:203.0.113.7";
-  for (size_t i = 0; i < extra_names; ++i) names += ",DNS:a-rather-long-name-number-" + std::to_string(i) + ".aster.test";
+  for (size_t i = 0; i < extra_names; ++i)
+    names += ",DNS:a-rather-long-name-number-" + std::to_string(i) + ".aster.test";
   X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, names.c_str());
   X509_add_ext(certificate, extension, -1);
   X509_EXTENSION_free(extension);
@@ -124,7 +126,8 @@ Peers::Peers(PeerOptions options) : options_(std::move(options)) {
     SSL_CTX_set_alpn_select_cb(server_.get(), choose_alpn, nullptr);
   }
   if (options_.ech) {
-    const auto add = [](SSL*, unsigned, unsigned, const unsigned char** out, size_t* length, X509*, size_t, int*, void*) {
+    const auto add = [](SSL*, unsigned, unsigned, const unsigned char** out, size_t* length, X509*, size_t, int*,
+                        void*) {
       static const unsigned char kOuter[40] = {0, 0, 1, 0, 1, 7};
       *out = kOuter;
       *length = sizeof kOuter;
@@ -160,7 +163,8 @@ Transcript Peers::run(const std::function<void(Connection&)>& script, const std:
 
   if (!early.empty()) {
     size_t written = 0;
-    if (SSL_write_early_data(connection.client, early.data(), early.size(), &written) != 1) fail(transcript, "early write");
+    if (SSL_write_early_data(connection.client, early.data(), early.size(), &written) != 1)
+      fail(transcript, "early write");
     if (!options_.reject_early_data) transcript.plaintext[0] += early;
     connection.pump();
     char data[17000];
@@ -225,7 +229,8 @@ void Peers::Connection::send(Direction direction, const std::string& data) {
 
 void Peers::Connection::update_keys(Direction direction, bool ask) {
   SSL* side = direction == Direction::client_to_server ? client : server;
-  if (SSL_key_update(side, ask ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED) != 1) fail(*transcript, "key update");
+  if (SSL_key_update(side, ask ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED) != 1)
+    fail(*transcript, "key update");
   SSL_do_handshake(side);
   pump();
 }

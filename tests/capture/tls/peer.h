@@ -37,17 +37,17 @@ struct FreeSession {
 
 struct PeerOptions {
   int version = TLS1_3_VERSION;
-  std::string ciphers;                 // TLS 1.2 list or TLS 1.3 suites
+  std::string ciphers;  // TLS 1.2 list or TLS 1.3 suites
   std::string client_groups, server_groups;
-  std::string key = "rsa";             // server certificate: rsa, ec, none (PSK, anonymous)
+  std::string key = "rsa";  // server certificate: rsa, ec, none (PSK, anonymous)
   bool client_certificate = false;
   bool psk = false;
   bool alpn = true;
   bool early_data = false, reject_early_data = false;
-  int max_fragment = 0;                // SSL_set_max_send_fragment on both
-  int padding = 0;                     // TLS 1.3 record padding block
-  size_t extra_names = 0;              // makes the server's certificate larger
-  bool ech = false;                    // the client sends an encrypted_client_hello extension
+  int max_fragment = 0;    // SSL_set_max_send_fragment on both
+  int padding = 0;         // TLS 1.3 record padding block
+  size_t extra_names = 0;  // makes the server's certificate larger
+  bool ech = false;        // the client sends an encrypted_client_hello extension
   uint64_t context_options = 0, cleared_options = 0;
   std::string sni = "chat.aster.test";
 };

@@ -24,11 +24,12 @@ TEST(Secrets, ReadsEveryLabel) {
   Counting issues;
   SecretStore store;
   const std::string random = " " + hex(32, 'a') + " ";
-  store.load("# a comment\r\n\r\nCLIENT_RANDOM" + random + hex(48, '1') + "\r\nCLIENT_EARLY_TRAFFIC_SECRET" + random + hex(32, '2') +
-                 "\nCLIENT_HANDSHAKE_TRAFFIC_SECRET" + random + hex(32, '3') + "\nSERVER_HANDSHAKE_TRAFFIC_SECRET" + random +
-                 hex(48, '4') + "\nCLIENT_TRAFFIC_SECRET_0" + random + hex(32, '5') + "\nSERVER_TRAFFIC_SECRET_0" + random +
-                 hex(32, '6') + "\nEXPORTER_SECRET" + random + hex(32, '7') + "\nEARLY_EXPORTER_SECRET" + random + hex(32, '8') +
-                 "\nCLIENT_TRAFFIC_SECRET_12" + random + hex(32, '9') + "\nSERVER_TRAFFIC_SECRET_1" + random + hex(32, 'b'),
+  store.load("# a comment\r\n\r\nCLIENT_RANDOM" + random + hex(48, '1') + "\r\nCLIENT_EARLY_TRAFFIC_SECRET" + random +
+                 hex(32, '2') + "\nCLIENT_HANDSHAKE_TRAFFIC_SECRET" + random + hex(32, '3') +
+                 "\nSERVER_HANDSHAKE_TRAFFIC_SECRET" + random + hex(48, '4') + "\nCLIENT_TRAFFIC_SECRET_0" + random +
+                 hex(32, '5') + "\nSERVER_TRAFFIC_SECRET_0" + random + hex(32, '6') + "\nEXPORTER_SECRET" + random +
+                 hex(32, '7') + "\nEARLY_EXPORTER_SECRET" + random + hex(32, '8') + "\nCLIENT_TRAFFIC_SECRET_12" +
+                 random + hex(32, '9') + "\nSERVER_TRAFFIC_SECRET_1" + random + hex(32, 'b'),
              issues);
   EXPECT_TRUE(issues.seen.empty());
   EXPECT_EQ(store.size(), 10u);
@@ -45,10 +46,10 @@ TEST(Secrets, BadLinesAreCountedAndSkipped) {
   Counting issues;
   SecretStore store;
   const std::string good = "CLIENT_RANDOM " + hex(32, 'c') + " " + hex(48, 'd') + "\n";
-  store.load("CLIENT_RANDOM\nCLIENT_RANDOM " + hex(31, 'a') + " " + hex(48, 'b') + "\nCLIENT_RANDOM " + hex(32, 'a') + " " + hex(47, 'b') +
-                 "\nCLIENT_RANDOM " + hex(32, 'g') + " " + hex(48, 'b') + "\n" + good +
-                 "CLIENT_RANDOM " + hex(32, 'a') + " " + hex(48, 'b') + " more\nCLIENT_TRAFFIC_SECRET_0 " + hex(32, 'a') + " " +
-                 hex(20, 'b') + "\nSOMETHING_NEW " + hex(32, 'a') + " " + hex(48, 'b') +
+  store.load("CLIENT_RANDOM\nCLIENT_RANDOM " + hex(31, 'a') + " " + hex(48, 'b') + "\nCLIENT_RANDOM " + hex(32, 'a') +
+                 " " + hex(47, 'b') + "\nCLIENT_RANDOM " + hex(32, 'g') + " " + hex(48, 'b') + "\n" + good +
+                 "CLIENT_RANDOM " + hex(32, 'a') + " " + hex(48, 'b') + " more\nCLIENT_TRAFFIC_SECRET_0 " +
+                 hex(32, 'a') + " " + hex(20, 'b') + "\nSOMETHING_NEW " + hex(32, 'a') + " " + hex(48, 'b') +
                  "\nRSA 0011223344556677 " + hex(48, 'b') + "\nECH_SECRET " + hex(32, 'a') + " " + hex(48, 'b') + "\n" +
                  std::string("\0\x01\xff binary\n", 11) + "CLIENT_RANDOM " + hex(32, 'e') + " " + hex(48, 'F'),
              issues);

@@ -31,7 +31,8 @@ std::vector<Negotiable> negotiable() {
     std::string key = "none";
     if (au == NID_auth_ecdsa) key = "ec";
     else if (au == NID_auth_rsa || kx == NID_kx_rsa_psk) key = "rsa";
-    out.push_back({SSL_CIPHER_get_name(cipher), SSL_CIPHER_standard_name(cipher), key, psk, SSL_CIPHER_is_aead(cipher) == 1});
+    out.push_back(
+        {SSL_CIPHER_get_name(cipher), SSL_CIPHER_standard_name(cipher), key, psk, SSL_CIPHER_is_aead(cipher) == 1});
   }
   SSL_CTX_free(context);
   return out;

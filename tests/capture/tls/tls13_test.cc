@@ -23,15 +23,17 @@ TEST_P(Tls13Suite, OpensEveryRecord) {
   EXPECT_EQ(got.last_info.sni, "chat.aster.test");
   EXPECT_EQ(got.last_info.alpn, "h2");
   EXPECT_EQ(got.last_info.alpn_offered, (std::vector<std::string>{"h2", "http/1.1"}));
-  EXPECT_EQ(got.last_info.certificate_names, (std::vector<std::string>{"chat.aster.test", "*.aster.test", "203.0.113.7"}));
+  EXPECT_EQ(got.last_info.certificate_names,
+            (std::vector<std::string>{"chat.aster.test", "*.aster.test", "203.0.113.7"}));
   EXPECT_TRUE(got.last_info.decrypted);
   EXPECT_FALSE(got.last_info.resumed);
   EXPECT_FALSE(got.last_info.retry);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Tls13Suite,
-                         testing::Values("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
-                                         "TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256"),
+                         testing::Values("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                         "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_CCM_SHA256",
+                                         "TLS_AES_128_CCM_8_SHA256"),
                          [](const auto& suite) { return std::string(suite.param); });
 
 TEST(Tls13, ClientHelloSpanIsTheMessage) {
@@ -220,7 +222,8 @@ TEST(Tls13, SeveralSecretsForOneRandom) {
   const Transcript transcript = peers.run(converse);
   // Wrong secrets stand before the right ones.
   std::string wrong = transcript.key_log;
-  for (size_t at = wrong.find('\n'); at != std::string::npos; at = wrong.find('\n', at + 1)) wrong[at - 1] = wrong[at - 1] == '0' ? '1' : '0';
+  for (size_t at = wrong.find('\n'); at != std::string::npos; at = wrong.find('\n', at + 1))
+    wrong[at - 1] = wrong[at - 1] == '0' ? '1' : '0';
   expect_whole_in_all_chunkings(transcript, wrong + transcript.key_log);
 }
 
@@ -228,7 +231,8 @@ TEST(Tls13, WrongSecretsAreNoKeyAndSaySo) {
   Peers peers({});
   const Transcript transcript = peers.run(converse);
   std::string wrong = transcript.key_log;
-  for (size_t at = wrong.find('\n'); at != std::string::npos; at = wrong.find('\n', at + 1)) wrong[at - 1] = wrong[at - 1] == '0' ? '1' : '0';
+  for (size_t at = wrong.find('\n'); at != std::string::npos; at = wrong.find('\n', at + 1))
+    wrong[at - 1] = wrong[at - 1] == '0' ? '1' : '0';
   expect_no_key(transcript, wrong);
   const Collector got = follow(transcript.wire, wrong);
   EXPECT_TRUE(got.issues.contains("tls: the secrets held for this connection do not open its records"));
@@ -257,7 +261,8 @@ TEST(Tls13, EarlyRequestComesBeforeItsResponse) {
   options.early_data = true;
   Peers peers(options);
   peers.run(converse);
-  const Transcript second = peers.run([](Peers::Connection& connection) { connection.send(kS2c, "response"); }, "request");
+  const Transcript second =
+      peers.run([](Peers::Connection& connection) { connection.send(kS2c, "response"); }, "request");
   const Collector got = follow(second.wire, second.key_log);
   ASSERT_EQ(got.order.size(), 2u);
   EXPECT_EQ(got.order[0], kC2s);
