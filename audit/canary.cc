@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "base/digest.h"
+#include "base/text.h"
 
 namespace vitrine {
 namespace {
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 // The characters of base64 that depend on the secret alone when it starts
 // `shift` bytes after a group boundary: the first and last ones mix with
@@ -46,7 +45,7 @@ std::string percent_reserved(std::string_view secret) {
 bool contains(std::string_view value, std::string_view needle, bool fold_case) {
   if (!fold_case) return value.find(needle) != std::string_view::npos;
   return std::search(value.begin(), value.end(), needle.begin(), needle.end(),
-                     [](char a, char b) { return lower(a) == lower(b); }) != value.end();
+                     [](char a, char b) { return ascii_lower(a) == ascii_lower(b); }) != value.end();
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "audit/yaml_reader.h"
 #include "base/file.h"
+#include "base/text.h"
 
 namespace vitrine {
 namespace {
@@ -24,12 +25,6 @@ constexpr std::string_view kFieldLocations[] = {"connection", "tls", "header", "
                                                 "path",       "body", "frame", "dns"};
 
 uint16_t bit(Location location) { return static_cast<uint16_t>(1u << static_cast<unsigned>(location)); }
-
-std::string lowered(std::string text) {
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return text;
-}
 
 // "2026-11" or "2026-11-23".
 bool is_date(std::string_view s) {
@@ -50,7 +45,7 @@ Result<FieldRule> read_rule(const YamlNode& node, const Taxonomy& taxonomy) {
   YamlMap map(node);
   FieldRule rule;
   rule.id = map.text("id");
-  rule.host = lowered(map.optional_text("host").value_or(""));
+  rule.host = ascii_lower(map.optional_text("host").value_or(""));
   rule.url = map.optional_text("url").value_or("");
   rule.method = map.optional_text("method").value_or("");
   if (rule.method != "" && std::any_of(rule.method.begin(), rule.method.end(), [](char c) { return c < 'A' || c > 'Z'; }))
@@ -118,7 +113,7 @@ Result<Loaded> read_file_text(const ClientRules::Text& text, const Taxonomy& tax
   if (map.has("hosts") && map.optional_node("hosts") == nullptr) {
     loaded.file.generic = true;
   } else {
-    for (std::string& host : map.texts("hosts")) loaded.file.hosts.push_back(lowered(std::move(host)));
+    for (std::string& host : map.texts("hosts")) loaded.file.hosts.push_back(ascii_lower(host));
     if (!map.failed() && loaded.file.hosts.empty()) map.refuse("hosts", "the list is empty; null marks a generic file");
   }
   for (const YamlNode* item : map.sequence("rules")) {

@@ -7,6 +7,7 @@
 #include "audit/flow_text.h"
 #include "audit/masking.h"
 #include "base/digest.h"
+#include "base/text.h"
 
 namespace vitrine {
 
@@ -357,15 +358,15 @@ void FlowCollector::State::headers(const Exchange& exchange, const Part& part) {
   }
   for (const HeaderField& header : part.headers) {
     if (part.direction == Direction::server_to_client) {
-      if (equals_fold(header.name, "set-cookie")) {
+      if (equals_ignoring_case(header.name, "set-cookie")) {
         CookieAttributes parsed = read_set_cookie(header.value, part.time);
         if (!parsed.name.empty()) cookie(exchange, part, parsed.name, &parsed);
       }
-    } else if (equals_fold(header.name, "cookie")) {
+    } else if (equals_ignoring_case(header.name, "cookie")) {
       for_each_cookie(header.value, [&](std::string_view name) { cookie(exchange, part, name, nullptr); });
-    } else if (equals_fold(header.name, "sec-fetch-dest") && header.value == "document") {
+    } else if (equals_ignoring_case(header.name, "sec-fetch-dest") && header.value == "document") {
       ++context->navigations;
-    } else if (equals_fold(header.name, "sec-gpc") && header.value == "1") {
+    } else if (equals_ignoring_case(header.name, "sec-gpc") && header.value == "1") {
       ++context->gpc;
       keep_smallest(context->gpc_evidence, evidence_of(brief, part.time, part.last_packet, 0, "header:sec-gpc", ""));
     }

@@ -4,24 +4,11 @@
 #include <bit>
 
 #include "base/digest.h"
+#include "base/text.h"
 #include "capture/fields/set_cookie.h"
 
 namespace vitrine {
 namespace {
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-std::string lower_copy(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), lower);
-  return out;
-}
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 // Cuts the next piece at `separator` off the front.
 std::string_view next_piece(std::string_view& rest, char separator) {
@@ -41,18 +28,13 @@ std::string host_of_url(std::string_view url) {
   if (size_t at = rest.rfind('@'); at != std::string_view::npos) rest = rest.substr(at + 1);
   if (!rest.empty() && rest.front() == '[') {
     const size_t end = rest.find(']');
-    return end == std::string_view::npos ? std::string{} : lower_copy(rest.substr(1, std::min<size_t>(end - 1, 255)));
+    return end == std::string_view::npos ? std::string{} : ascii_lower(rest.substr(1, std::min<size_t>(end - 1, 255)));
   }
-  return lower_copy(rest.substr(0, rest.find(':')).substr(0, 255));
+  return ascii_lower(rest.substr(0, rest.find(':')).substr(0, 255));
 }
 
 std::string url_path_of(std::string_view target) {
   return std::string(target.substr(0, target.find_first_of("?#")).substr(0, 512));
-}
-
-bool equals_fold(std::string_view left, std::string_view right) {
-  return left.size() == right.size() &&
-         std::equal(left.begin(), left.end(), right.begin(), [](char a, char b) { return lower(a) == lower(b); });
 }
 
 bool is_cleartext(const ConnectionInfo& connection, std::string_view scheme) {
@@ -78,19 +60,19 @@ CookieAttributes read_set_cookie(std::string_view header, Timestamp now) {
   std::string_view max_age, expires;
   for (const SetCookie::Attribute& attribute : parsed.attributes) {
     std::string_view value = attribute.value;
-    if (equals_fold(attribute.name, "max-age")) {
+    if (equals_ignoring_case(attribute.name, "max-age")) {
       max_age = value;
-    } else if (equals_fold(attribute.name, "expires")) {
+    } else if (equals_ignoring_case(attribute.name, "expires")) {
       expires = value;
-    } else if (equals_fold(attribute.name, "domain")) {
+    } else if (equals_ignoring_case(attribute.name, "domain")) {
       if (!value.empty() && value.front() == '.') value.remove_prefix(1);
-      cookie.domain = lower_copy(value.substr(0, 255));
-    } else if (equals_fold(attribute.name, "secure")) {
+      cookie.domain = ascii_lower(value.substr(0, 255));
+    } else if (equals_ignoring_case(attribute.name, "secure")) {
       cookie.secure = true;
-    } else if (equals_fold(attribute.name, "httponly")) {
+    } else if (equals_ignoring_case(attribute.name, "httponly")) {
       cookie.http_only = true;
-    } else if (equals_fold(attribute.name, "samesite")) {
-      cookie.same_site = lower_copy(value.substr(0, 16));
+    } else if (equals_ignoring_case(attribute.name, "samesite")) {
+      cookie.same_site = ascii_lower(value.substr(0, 16));
     }
   }
   if (const auto lifetime = cookie_lifetime_seconds(max_age, expires, now)) cookie.max_age = std::max<int64_t>(0, *lifetime);

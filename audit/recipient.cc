@@ -10,16 +10,10 @@
 #include "audit/regions.h"
 #include "audit/yaml_reader.h"
 #include "base/file.h"
+#include "base/text.h"
 
 namespace vitrine {
 namespace {
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-std::string lower_copy(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), lower);
-  return out;
-}
 
 // The entry of the longest domain that is `host` or a suffix of it after a dot.
 template <class Index>
@@ -42,7 +36,7 @@ bool host_matches(std::string_view pattern, std::string_view host) {
     if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
       mark = h;
-    } else if (p < pattern.size() && lower(pattern[p]) == lower(host[h])) {
+    } else if (p < pattern.size() && ascii_lower(pattern[p]) == ascii_lower(host[h])) {
       ++p;
       ++h;
     } else if (star != std::string_view::npos) {
@@ -58,7 +52,7 @@ bool host_matches(std::string_view pattern, std::string_view host) {
 
 std::string registrable_domain(std::string_view host) {
   if (host.empty() || host.size() > 255 || IpAddress::parse(host).family != 0) return {};
-  std::string name = lower_copy(host);
+  std::string name = ascii_lower(host);
   while (!name.empty() && name.back() == '.') name.pop_back();
   const psl_ctx_t* list = psl_builtin();
   if (list == nullptr) return {};
@@ -99,12 +93,12 @@ Status RecipientDirectory::add(std::string_view text, const std::string& file) {
     }
     const size_t index = entities_.size();
     for (const std::string& domain : entity.domains) {
-      if (!domain_index_.emplace(lower_copy(domain), index).second) {
+      if (!domain_index_.emplace(ascii_lower(domain), index).second) {
         row.refuse("domains", "domain '" + domain + "' appears twice");
       }
     }
-    for (const std::string& name : entity.cnames) cname_index_.emplace(lower_copy(name), index);
-    for (const std::string& glob : entity.hosts) host_globs_.emplace_back(lower_copy(glob), index);
+    for (const std::string& name : entity.cnames) cname_index_.emplace(ascii_lower(name), index);
+    for (const std::string& glob : entity.hosts) host_globs_.emplace_back(ascii_lower(glob), index);
     if (auto done = row.finish(); !done) return done;
     entity_index_.emplace(entity.id, index);
     entities_.push_back(std::move(entity));
@@ -178,7 +172,7 @@ const Category* RecipientDirectory::category(std::string_view id) const {
 }
 
 const Entity* RecipientDirectory::by_host(std::string_view host, std::string_view canonical) const {
-  const std::string name = lower_copy(host);
+  const std::string name = ascii_lower(host);
   for (const auto& [glob, index] : host_globs_) {
     if (host_matches(glob, name)) return &entities_[index];
   }
@@ -188,7 +182,7 @@ const Entity* RecipientDirectory::by_host(std::string_view host, std::string_vie
 
 const Entity* RecipientDirectory::by_canonical_name(std::string_view canonical) const {
   if (canonical.empty()) return nullptr;
-  auto at = longest_suffix(cname_index_, lower_copy(canonical));
+  auto at = longest_suffix(cname_index_, ascii_lower(canonical));
   return at == cname_index_.end() ? nullptr : &entities_[at->second];
 }
 

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "audit/sentences.h"
+#include "base/text.h"
 
 namespace vitrine {
 namespace {
@@ -14,7 +15,6 @@ constexpr std::string_view kEnglish[] = {
     "infringes", "infringe",  "infringed",  "guilty",   "non-compliant", "noncompliant"};
 constexpr std::string_view kKorean[] = {"위반", "불법", "위법", "침해"};
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; }
 
 void append(std::vector<WordingProblem>& problems, const std::string& where, std::string_view text) {
@@ -25,7 +25,7 @@ void append(std::vector<WordingProblem>& problems, const std::string& where, std
 
 std::vector<std::string> forbidden_words(std::string_view text) {
   std::string folded(text);
-  std::transform(folded.begin(), folded.end(), folded.begin(), lower);
+  std::transform(folded.begin(), folded.end(), folded.begin(), [](char c) { return ascii_lower(c); });
   std::vector<std::pair<size_t, std::string>> found;
   auto search = [&](std::string_view word, bool whole) {
     for (size_t at = folded.find(word); at != std::string::npos; at = folded.find(word, at + word.size())) {

@@ -1,6 +1,7 @@
 // Bodies and messages: what the content type says they are, and what they are.
 #include <algorithm>
 
+#include "base/text.h"
 #include "capture/fields/codecs.h"
 #include "capture/fields/extraction.h"
 
@@ -13,19 +14,6 @@ constexpr size_t kMaxMultipartHead = 16 * 1024;
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
-bool equals_lower(std::string_view text, std::string_view lower_case) {
-  return text.size() == lower_case.size() &&
-         std::equal(text.begin(), text.end(), lower_case.begin(), [](char a, char b) { return lower(a) == b; });
-}
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // The essence of a media type, without parameters: "application/json".
 std::string_view essence(std::string_view type) { return trim(type.substr(0, type.find(';'))); }
 
@@ -37,7 +25,7 @@ std::string_view parameter(std::string_view header, std::string_view name) {
     while (!rest.empty() && (rest.front() == ' ' || rest.front() == '\t')) rest.remove_prefix(1);
     const size_t equals = rest.find('=');
     const size_t next = rest.find(';');
-    if (equals != std::string_view::npos && equals < next && equals_lower(trim(rest.substr(0, equals)), name)) {
+    if (equals != std::string_view::npos && equals < next && equals_ignoring_case(trim(rest.substr(0, equals)), name)) {
       rest.remove_prefix(equals + 1);
       if (!rest.empty() && rest.front() == '"') {
         const size_t close = rest.find('"', 1);
@@ -103,7 +91,7 @@ std::string_view boundary_of(std::string_view text) {
   std::string_view line = text.substr(2, end - 2);
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   const std::string_view next = text.substr(end + 1, 20);
-  return next.size() >= 9 && equals_lower(next.substr(0, 8), "content-") ? line : std::string_view{};
+  return next.size() >= 9 && equals_ignoring_case(next.substr(0, 8), "content-") ? line : std::string_view{};
 }
 
 }  // namespace
@@ -295,10 +283,10 @@ void Extraction::multipart_part(std::string_view part, uint64_t offset, const Va
     const size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
     const std::string_view header = line.substr(0, colon);
-    if (equals_lower(header, "content-disposition")) {
+    if (equals_ignoring_case(header, "content-disposition")) {
       name = parameter(line, "name");
       filename = parameter(line, "filename");
-    } else if (equals_lower(header, "content-type")) {
+    } else if (equals_ignoring_case(header, "content-type")) {
       type = trim(line.substr(colon + 1));
     }
   }
@@ -329,8 +317,7 @@ void Extraction::multipart_part(std::string_view part, uint64_t offset, const Va
     value.cut = false;
     leaf(value, char_classes(text), key_place(place.pattern, key, 0), -1);
   }
-  std::string lower_type(type.substr(0, 256));
-  std::transform(lower_type.begin(), lower_type.end(), lower_type.begin(), lower);
+  std::string lower_type = ascii_lower(type.substr(0, 256));
   // Boundaries are case sensitive: keep the parameters as they came.
   const size_t parameters = std::min(lower_type.find(';'), lower_type.size());
   lower_type.replace(parameters, std::string::npos, type.substr(std::min(parameters, type.size())));

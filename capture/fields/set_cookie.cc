@@ -4,16 +4,12 @@
 #include <charconv>
 #include <chrono>
 
+#include "base/text.h"
+
 namespace vitrine {
 namespace {
 
 constexpr size_t kMaxAttributes = 32;
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -41,7 +37,7 @@ int month_of(std::string_view token) {
   static constexpr std::string_view kMonths[] = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"};
   if (token.size() < 3) return 0;
   char lower[3];
-  std::transform(token.begin(), token.begin() + 3, lower, [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(token.begin(), token.begin() + 3, lower, [](char c) { return ascii_lower(c); });
   for (int i = 0; i < 12; ++i) {
     if (std::string_view(lower, 3) == kMonths[i]) return i + 1;
   }

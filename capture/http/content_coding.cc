@@ -6,7 +6,8 @@
 #include <zstd_errors.h>
 
 #include <algorithm>
-#include <cctype>
+
+#include "base/text.h"
 
 namespace vitrine {
 namespace {
@@ -334,11 +335,7 @@ std::unique_ptr<Decompressor> Decompressor::create(Decoder kind, uint64_t max_ou
 }
 
 bool content_coding(std::string_view token, Decoder& out) {
-  const auto is = [token](std::string_view name) {
-    return token.size() == name.size() && std::equal(token.begin(), token.end(), name.begin(), [](char a, char b) {
-             return std::tolower(static_cast<unsigned char>(a)) == b;
-           });
-  };
+  const auto is = [token](std::string_view name) { return equals_ignoring_case(token, name); };
   if (is("gzip") || is("x-gzip"))
     out = Decoder::gzip;
   else if (is("deflate"))

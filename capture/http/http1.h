@@ -16,6 +16,7 @@
 #include "capture/http/http1_head.h"
 #include "capture/http/http_connection.h"
 #include "capture/http/http_event.h"
+#include "capture/http/stream_input.h"
 
 namespace vitrine {
 
@@ -79,12 +80,7 @@ class Http1Framer {
     uint64_t length = 0;
     std::string_view upgrade, settings;
   };
-  struct Input {  // the rest of the chunk being read
-    Bytes bytes;
-    uint64_t offset;
-    Timestamp time;
-    uint64_t packet;
-  };
+  using Input = StreamInput;
 
   Side& side(Direction d) { return sides_[static_cast<size_t>(d)]; }
   void run(Side& side, Input& in);

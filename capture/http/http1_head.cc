@@ -23,7 +23,6 @@ constexpr std::array<bool, 256> kTokenChar = [] {
 bool token_char(char c) { return kTokenChar[static_cast<unsigned char>(c)]; }
 bool digit(char c) { return c >= '0' && c <= '9'; }
 bool blank(char c) { return c == ' ' || c == '\t'; }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 bool version(std::string_view text, Protocol& out) {
   if (text.size() != 8 || text.substr(0, 7) != "HTTP/1." || !digit(text[7])) return false;
@@ -42,21 +41,6 @@ constexpr std::string_view kMethods[] = {"PROPPATCH", "PROPFIND", "MKCALENDAR", 
                                          "COPY",      "MOVE",     "POST",       "HEAD",  "QUERY",   "GET",     "PUT"};
 
 }  // namespace
-
-bool equals_ignoring_case(std::string_view text, std::string_view lower_text) {
-  if (text.size() != lower_text.size()) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (lower(text[i]) != lower_text[i]) return false;
-  }
-  return true;
-}
-
-std::string_view trim(std::string_view text) {
-  const auto space = [](char c) { return blank(c) || c == '\r' || c == '\n'; };
-  while (!text.empty() && space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && space(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 bool next_line(std::string_view text, size_t from, std::string_view& line, size_t& next) {
   if (from >= text.size()) return false;

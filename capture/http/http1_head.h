@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text.h"
 #include "capture/exchange.h"
 
 namespace vitrine {
@@ -49,8 +50,6 @@ struct FieldLines {
 // the end) to `out`, at most `bound` fields. Offsets are in `text`.
 FieldLines parse_field_lines(std::string_view text, size_t from, size_t bound, std::vector<HeaderField>& out);
 
-bool equals_ignoring_case(std::string_view text, std::string_view lower);
-std::string_view trim(std::string_view text);  // SP, HTAB, CR, LF at both ends
 // Calls `visit` for every member of a comma-separated list, trimmed, not empty.
 template <class Visit>
 void for_each_token(std::string_view list, Visit visit) {

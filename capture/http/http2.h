@@ -16,6 +16,7 @@
 #include "capture/http/http2_frame.h"
 #include "capture/http/http_connection.h"
 #include "capture/http/http_event.h"
+#include "capture/http/stream_input.h"
 
 namespace vitrine {
 
@@ -32,6 +33,7 @@ class Http2Framer {
   void finish(Timestamp time, uint64_t packet);
 
  private:
+  static constexpr uint32_t kJoinedMaxFrame = 1 << 20;  // the peer's SETTINGS were not seen
   enum class State : uint8_t { preface, frame_header, data, buffered, skipped, resync, closed };
   struct Side {
     Direction direction;
@@ -59,12 +61,7 @@ class Http2Framer {
     bool head[2] = {false, false};
     bool ended[2] = {false, false};
   };
-  struct Input {
-    Bytes bytes;
-    uint64_t offset;
-    Timestamp time;
-    uint64_t packet;
-  };
+  using Input = StreamInput;
 
   Side& side(Direction d) { return sides_[static_cast<size_t>(d)]; }
   void run(Side& s, Input& in);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/text.h"
 #include "capture/http/exchange_builder.h"
 #include "capture/http/http1.h"
 #include "capture/http/http2.h"
@@ -15,6 +16,7 @@ enum class Verdict : uint8_t { wait, http1, http2, neither };
 
 constexpr size_t kFirstLine = 8 << 10;   // without its end by then, a plausible request line is believed
 constexpr size_t kHeldBound = 64 << 10;  // bytes held back while the protocol is open
+constexpr size_t kSettingsBound = 4096;  // of an HTTP2-Settings header
 
 // What the first bytes of one direction say. `any_frame`: an HTTP/2 stream may
 // begin in its middle.
@@ -42,30 +44,6 @@ Verdict first_bytes(Direction direction, std::string_view bytes, bool any_frame)
     if (plausible_frame(frame, 16384) && (settings || (any_frame && frame.type != kData))) return Verdict::http2;
   }
   return Verdict::neither;
-}
-
-std::string decode_base64url(std::string_view text) {
-  std::string out;
-  uint32_t bits = 0;
-  int count = 0;
-  for (char c : text.substr(0, 4096)) {
-    uint32_t value = 0;
-    if (c >= 'A' && c <= 'Z')
-      value = static_cast<uint32_t>(c - 'A');
-    else if (c >= 'a' && c <= 'z')
-      value = static_cast<uint32_t>(c - 'a' + 26);
-    else if (c >= '0' && c <= '9')
-      value = static_cast<uint32_t>(c - '0' + 52);
-    else if (c == '-' || c == '+')
-      value = 62;
-    else if (c == '_' || c == '/')
-      value = 63;
-    else
-      break;
-    bits = bits << 6 | value;
-    if ((count += 6) >= 8) out.push_back(static_cast<char>(bits >> (count -= 8) & 0xff));
-  }
-  return out;
 }
 
 CloseReason reason_of(StreamChunk::Close close) {
@@ -190,7 +168,9 @@ struct HttpConnection::State {
     mode = Mode::http2;
     name("h2");
     http2 = std::make_unique<Http2Framer>(builder, limits, false);
-    http2->begin_upgraded(as_bytes(decode_base64url(http1->http2_settings())));
+    std::string settings;  // what does not decode is left out
+    decode_base64_lenient(std::string_view(http1->http2_settings()).substr(0, kSettingsBound), settings);
+    http2->begin_upgraded(as_bytes(settings));
     StreamChunk early = chunk;
     early.kind = StreamChunk::Kind::data;
     early.direction = Direction::client_to_server;

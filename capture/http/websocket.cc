@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/text.h"
 #include "capture/http/http1_head.h"
 #include "capture/http/spans.h"
 

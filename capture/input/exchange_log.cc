@@ -6,8 +6,10 @@
 #include <map>
 
 #include "base/digest.h"
+#include "base/text.h"
 #include "capture/input/json_tree.h"
 #include "capture/input/request_line.h"
+#include "capture/media_type.h"
 #include "capture/origin.h"
 
 namespace vitrine {
@@ -130,7 +132,7 @@ class LogReader {
     if (const Node* node = tree_.find(object, key)) return node->kind == Kind::string ? node->text : std::string_view();
     const Node* node = tree_.find(object, std::string(key) + "_base64");
     if (node == nullptr || node->kind != Kind::string) return {};
-    if (!decode_base64(node->text, decoded_.emplace_back())) bad("a _base64 member is not base64");
+    if (!decode_base64_lenient(node->text, decoded_.emplace_back())) bad("a _base64 member is not base64");
     return decoded_.back();
   }
 
@@ -286,7 +288,7 @@ class LogReader {
     if (node == nullptr || node->kind != Kind::string) return bad("part without content");
     part.content = as_bytes(node->text);
     if (part.decoders.size() == 2) {
-      if (!decode_base64(node->text, decoded_.emplace_back())) return bad("content_base64 is not base64");
+      if (!decode_base64_lenient(node->text, decoded_.emplace_back())) return bad("content_base64 is not base64");
       part.content = as_bytes(decoded_.back());
     }
     const StreamSpan piece{begin_ + node->offset, node->length};
@@ -294,7 +296,7 @@ class LogReader {
     const bool counted = tree_.find(root, "wire_bytes") != nullptr;
     part.wire_bytes = counted ? integer(root, "wire_bytes") : part.content.size();
     Message& message = open.exchange.message(part.direction);
-    if (const std::string_view type = text(root, "content_type"); !type.empty()) message.content_type = lower_media_type(type);
+    if (const std::string_view type = text(root, "content_type"); !type.empty()) assign_media_type(message.content_type, type);
     message.content_bytes += part.content.size();
     message.wire_bytes += part.wire_bytes;
     if (part.kind == Part::Kind::body) {
@@ -324,7 +326,7 @@ class LogReader {
       if (const Node* form = tree_.next(value); form != nullptr && form->text == "base64") {
         std::string& raw_name = decoded_.emplace_back();
         std::string& raw_value = decoded_.emplace_back();
-        if (!decode_base64(name->text, raw_name) || !decode_base64(value->text, raw_value)) {
+        if (!decode_base64_lenient(name->text, raw_name) || !decode_base64_lenient(value->text, raw_value)) {
           bad("header marked base64 that is not");
           continue;
         }
@@ -368,7 +370,7 @@ class LogReader {
       if (side == nullptr) continue;
       message.seen = tree_.boolean(side, "seen", message.seen);
       message.complete = tree_.boolean(side, "complete", false);
-      if (const std::string_view media = text(side, "content_type"); !media.empty()) message.content_type = lower_media_type(media);
+      if (const std::string_view media = text(side, "content_type"); !media.empty()) assign_media_type(message.content_type, media);
       counts(tree_.find(side, "bytes"), message.bytes);
       if (tree_.find(side, "content_bytes") != nullptr) message.content_bytes = integer(side, "content_bytes");
       if (tree_.find(side, "wire_bytes") != nullptr) message.wire_bytes = integer(side, "wire_bytes");

@@ -2,9 +2,11 @@
 // or not at all.
 #include <algorithm>
 
+#include "base/text.h"
 #include "capture/http/content_coding.h"
 #include "capture/input/har_entry.h"
 #include "capture/input/request_line.h"
+#include "capture/media_type.h"
 
 namespace vitrine {
 namespace {
@@ -45,7 +47,7 @@ void HarEntry::request_body(const Node* request) {
   const Node* post = tree_.find(request, "postData");
   const Node* text = tree_.find(post, "text");
   Message& message = exchange_.message(kRequest);
-  if (message.content_type.empty()) message.content_type = lower_media_type(tree_.string(post, "mimeType"));
+  if (message.content_type.empty()) assign_media_type(message.content_type, tree_.string(post, "mimeType"));
   if (text != nullptr && text->kind == JsonToken::Kind::string && !text->text.empty()) {
     // "encoding": Charles; "_encoding": other proxies.
     return body(kRequest, text, tree_.string(post, "encoding") == "base64" || tree_.string(post, "_encoding") == "base64");
@@ -71,7 +73,7 @@ void HarEntry::request_parameters(const Node* post, const Node* params) {
     return deliver(kRequest, span_of(name), as_bytes(text), text.size(), kSteps, cause);
   }
   std::string content;
-  const bool multipart = lower(tree_.string(post, "mimeType")).starts_with("multipart/");
+  const bool multipart = starts_with_ignoring_case(tree_.string(post, "mimeType"), "multipart/");
   for (const Node* item = first; item != nullptr; item = tree_.next(item)) {
     if (multipart) {
       content.append("--").append(kBoundary).append("\r\nContent-Disposition: form-data; name=");
@@ -103,7 +105,7 @@ void HarEntry::response_body(const Node* entry, const Node* response) {
   const Node* content = tree_.find(response, "content");
   const Node* text = tree_.find(content, "text");
   Message& message = exchange_.message(kResponse);
-  if (message.content_type.empty()) message.content_type = lower_media_type(tree_.string(content, "mimeType"));
+  if (message.content_type.empty()) assign_media_type(message.content_type, tree_.string(content, "mimeType"));
   if (text != nullptr && text->kind == JsonToken::Kind::string && !text->text.empty()) {
     return body(kResponse, text, tree_.string(content, "encoding") == "base64");
   }
@@ -146,7 +148,7 @@ void HarEntry::body(Direction direction, const Node* text, bool base64) {
   static constexpr Decoder kGzip[] = {Decoder::har, Decoder::base64, Decoder::gzip};
   if (!base64) return deliver(direction, span_of(text), as_bytes(text->text), text->text.size(), kPlain, cause);
   std::string decoded;
-  if (!decode_base64(text->text, decoded)) {
+  if (!decode_base64_lenient(text->text, decoded)) {
     issue(Cause::malformed, "body is not base64 though marked so");
     exchange_.message(direction).bytes.add(Cause::malformed, text->text.size());
     return incomplete(direction, CloseReason::malformed);

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/text.h"
 #include "capture/input/request_line.h"
 
 namespace vitrine {
@@ -47,7 +48,7 @@ void HarEntry::incomplete(Direction direction, CloseReason reason) {
 }
 
 bool HarEntry::transmitted(const Node* entry, std::string_view url) {
-  const std::string scheme = lower(url.substr(0, std::min<size_t>(url.find(':'), 32)));
+  const std::string scheme = ascii_lower(url.substr(0, std::min<size_t>(url.find(':'), 32)));
   if (scheme != "http" && scheme != "https" && scheme != "ws" && scheme != "wss") {
     if (scheme.empty() || url.find(':') == url.npos) issue(Cause::malformed, "entry without an absolute request URL");
     else issue(Cause::unsupported, "entry of scheme " + scheme + ": nothing was transmitted over HTTP");
@@ -130,7 +131,7 @@ void HarEntry::describe_connection(const Node* entry, const Node* response) {
     case Protocol::http11:
     case Protocol::websocket: connection_.protocol = "http/1.1"; break;
     case Protocol::http10: connection_.protocol = "http/1.0"; break;
-    case Protocol::unknown: connection_.protocol = lower(version).starts_with("h3") || lower(version) == "http/3" ? "h3" : "unknown"; break;
+    case Protocol::unknown: connection_.protocol = ascii_lower(version).starts_with("h3") || ascii_lower(version) == "http/3" ? "h3" : "unknown"; break;
   }
   connection_.server.ip = IpAddress::parse(trimmed_ip(tree_.string(entry, "serverIPAddress")));
   connection_.tls = exchange_.scheme == "https" || exchange_.scheme == "wss";
@@ -160,8 +161,8 @@ void HarEntry::head(const Node* message, Direction direction) {
     }
     headers_.push_back({name, value->text, static_cast<uint32_t>(offset), static_cast<uint32_t>(value->length)});
     bytes += name.size() + value->text.size() + 4;
-    cookie |= iequals(name, "cookie");
-    if (iequals(name, "content-length")) std::from_chars(value->text.data(), value->text.data() + value->text.size(), content_length_);
+    cookie |= equals_ignoring_case(name, "cookie");
+    if (equals_ignoring_case(name, "content-length")) std::from_chars(value->text.data(), value->text.data() + value->text.size(), content_length_);
     note_header(exchange_, direction, name, value->text);
   }
   if (list != nullptr && list->cut) out.complete = false;
@@ -232,7 +233,7 @@ void HarEntry::websocket_messages(const Node* list) {
     if (opcode >= 8) continue;  // close, ping, pong
     std::string decoded;
     const bool binary = opcode == 2;
-    const bool opened = binary && decode_base64(data->text, decoded);
+    const bool opened = binary && decode_base64_lenient(data->text, decoded);
     if (binary && !opened) issue(Cause::malformed, "binary WebSocket message that is not base64");
     static constexpr Decoder kText[] = {Decoder::har};
     static constexpr Decoder kBinary[] = {Decoder::har, Decoder::base64};

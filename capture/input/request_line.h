@@ -18,13 +18,7 @@ std::string host_of_authority(std::string_view authority);
 uint16_t port_of_authority(std::string_view authority, uint16_t fallback);
 // Copies what later stages need (content type, referer, origin) from one header.
 void note_header(Exchange& exchange, Direction direction, std::string_view name, std::string_view value);
-bool iequals(std::string_view left, std::string_view right);
-std::string lower(std::string_view text);
-// A media type in lower case but for its boundary, whose case matters (RFC 2046 section 5.1.1).
-std::string lower_media_type(std::string_view value);
 // "HTTP/2", "h2", "HTTP/1.1", "http/2.0" …; unknown for the rest.
 Protocol protocol_named(std::string_view text);
-// Base64 with or without padding; white space skipped. False on other characters.
-bool decode_base64(std::string_view text, std::string& out);
 
 }  // namespace vitrine

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "capture/net/dns.h"
 
 namespace vitrine {
@@ -74,7 +75,7 @@ void read_udp_payload(ConnectionInfo& info, Direction direction, Bytes payload, 
     if (answer.ip.family == 0 || message->questions.empty()) continue;
     // The name asked for, not the last alias: that is what the client wanted.
     std::string asked = message->questions.front().name;
-    std::transform(asked.begin(), asked.end(), asked.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::transform(asked.begin(), asked.end(), asked.begin(), [](char c) { return ascii_lower(c); });
     sink.resolved(answer.ip, asked);
   }
 }

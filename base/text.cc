@@ -1,0 +1,60 @@
+#include "base/text.h"
+
+#include <cstdint>
+
+namespace vitrine {
+namespace {
+
+constexpr int kSkip = -1, kEnd = -2, kBad = -3;
+
+int base64_value(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  switch (c) {
+    case '+':
+    case '-':
+      return 62;
+    case '/':
+    case '_':
+      return 63;
+    case '\n':
+    case '\r':
+    case ' ':
+    case '\t':
+      return kSkip;
+    case '=':
+      return kEnd;
+    default:
+      return kBad;
+  }
+}
+
+}  // namespace
+
+std::string ascii_lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = ascii_lower(c);
+  return out;
+}
+
+bool decode_base64_lenient(std::string_view text, std::string& out) {
+  out.clear();
+  out.reserve(text.size() / 4 * 3 + 3);
+  uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    const int value = base64_value(c);
+    if (value == kSkip) continue;
+    if (value == kEnd) return true;
+    if (value == kBad) return false;
+    bits = bits << 6 | static_cast<uint32_t>(value);
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    out.push_back(static_cast<char>(bits >> count & 0xff));
+  }
+  return true;
+}
+
+}  // namespace vitrine
