@@ -44,19 +44,21 @@ struct Descriptor {
 
 }  // namespace
 
-Result<MappedFile> MappedFile::open(const std::string& path) {
+Result<MappedFile> MappedFile::open(const std::string& path, FileAccess access) {
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0) return fail(ErrorCode::unreadable, reason("cannot open"), path);
   struct stat status {};
   if (fstat(file.fd, &status) != 0) return fail(ErrorCode::unreadable, reason("cannot stat"), path);
   if (S_ISDIR(status.st_mode)) return fail(ErrorCode::unreadable, "is a folder, not a file", path);
+  const bool random = access == FileAccess::random;
+  if (random && !S_ISREG(status.st_mode)) return fail(ErrorCode::unreadable, "is no regular file", path);
   MappedFile out;
   out.path_ = path;
   uint8_t magic[2] = {};
   const bool gzip = pread(file.fd, magic, 2, 0) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
   int source = file.fd;
   Descriptor inflated{-1};
-  if (gzip || !S_ISREG(status.st_mode)) {
+  if (!random && (gzip || !S_ISREG(status.st_mode))) {
     // gzread passes bytes that are not gzip through unchanged: pipes work too.
     inflated.fd = open_unlinked();
     if (inflated.fd < 0) return fail(ErrorCode::unreadable, reason("cannot create a temporary file"), path);
@@ -83,7 +85,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   if (status.st_size > 0) {
     void* mapping = mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE, source, 0);
     if (mapping == MAP_FAILED) return fail(ErrorCode::unreadable, reason("cannot map"), path);
-    madvise(mapping, static_cast<size_t>(status.st_size), MADV_SEQUENTIAL);
+    madvise(mapping, static_cast<size_t>(status.st_size), random ? MADV_NORMAL : MADV_SEQUENTIAL);
     out.bytes_ = {static_cast<const uint8_t*>(mapping), static_cast<size_t>(status.st_size)};
   }
   return out;

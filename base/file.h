@@ -10,12 +10,20 @@
 
 namespace vitrine {
 
-// A whole file as bytes, by mmap. gzip files are inflated into an unlinked
-// temporary file first, so bytes() is always the plain content. Owner: the
-// caller; bytes() is valid for the object's life.
+// How a mapped file will be read.
+enum class FileAccess {
+  sequential,  // once, front to back: recordings
+  random,      // any part, again and again: model weights
+};
+
+// A whole file as bytes, by mmap. With sequential access, gzip files and pipes
+// are inflated into an unlinked temporary file first, so that bytes() is always
+// the plain content; with random access only regular files are read, as they are.
+// Owner: the caller; bytes() is valid for the object's life. Who shortens the
+// file meanwhile stops the program with SIGBUS, as with every mapping.
 class MappedFile {
  public:
-  static Result<MappedFile> open(const std::string& path);
+  static Result<MappedFile> open(const std::string& path, FileAccess access = FileAccess::sequential);
   ~MappedFile();
   MappedFile(MappedFile&&) noexcept;
   MappedFile& operator=(MappedFile&&) noexcept;

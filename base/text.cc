@@ -13,20 +13,15 @@ int base64_value(char c) {
   if (c >= '0' && c <= '9') return c - '0' + 52;
   switch (c) {
     case '+':
-    case '-':
-      return 62;
+    case '-': return 62;
     case '/':
-    case '_':
-      return 63;
+    case '_': return 63;
     case '\n':
     case '\r':
     case ' ':
-    case '\t':
-      return kSkip;
-    case '=':
-      return kEnd;
-    default:
-      return kBad;
+    case '\t': return kSkip;
+    case '=': return kEnd;
+    default: return kBad;
   }
 }
 
@@ -55,6 +50,23 @@ bool decode_base64_lenient(std::string_view text, std::string& out) {
     out.push_back(static_cast<char>(bits >> count & 0xff));
   }
   return true;
+}
+
+std::string printable(std::string_view text, size_t limit) {
+  constexpr char kHex[] = "0123456789abcdef";
+  std::string out;
+  for (const char c : text.substr(0, limit)) {
+    const auto byte = static_cast<uint8_t>(c);
+    if (byte >= 0x20 && byte < 0x7f && c != '\\' && c != '"') {
+      out += c;
+    } else {
+      out += "\\x";
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    }
+  }
+  if (text.size() > limit) out += "…";
+  return out;
 }
 
 }  // namespace vitrine

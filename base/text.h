@@ -34,4 +34,8 @@ constexpr std::string_view trim(std::string_view text) {
 // other character returns false, with what came before it in `out`.
 bool decode_base64_lenient(std::string_view text, std::string& out);
 
+// Foreign text for a message on one line: control characters, quotes, backslashes
+// and bytes beyond ASCII as \xNN, cut after `limit` bytes with "…".
+std::string printable(std::string_view text, size_t limit = 80);
+
 }  // namespace vitrine
