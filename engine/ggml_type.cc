@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 
 namespace vitrine {
 namespace {
@@ -25,6 +26,29 @@ std::optional<GgmlType> ggml_type(uint32_t number) {
                                        [](const GgmlType& type, uint32_t n) { return type.number < n; });
   if (found == std::end(kTypes) || found->number != number) return std::nullopt;
   return *found;
+}
+
+Result<uint64_t> ggml_bytes(uint32_t type, std::span<const uint64_t> ne) {
+  const auto layout = ggml_type(type);
+  if (!layout) return fail(ErrorCode::unsupported, "tensor type number " + std::to_string(type));
+  if (ne.empty() || ne.size() > 4) return fail(ErrorCode::malformed, std::to_string(ne.size()) + " dimensions");
+  uint64_t elements = 1;
+  for (size_t d = 0; d < ne.size(); ++d) {
+    if (ne[d] == 0) return fail(ErrorCode::malformed, "dimension " + std::to_string(d) + " is 0");
+    if (__builtin_mul_overflow(elements, ne[d], &elements)) {
+      return fail(ErrorCode::malformed, "its dimensions multiply to more than 64 bits");
+    }
+  }
+  if (ne[0] % layout->block_elements != 0) {
+    return fail(ErrorCode::malformed, "rows of " + std::to_string(ne[0]) +
+                                          " elements are no multiple of the block of " + std::string(layout->name) +
+                                          ", " + std::to_string(layout->block_elements));
+  }
+  uint64_t bytes = 0;
+  if (__builtin_mul_overflow(elements / layout->block_elements, uint64_t{layout->block_bytes}, &bytes)) {
+    return fail(ErrorCode::malformed, "its size in bytes needs more than 64 bits");
+  }
+  return bytes;
 }
 
 }  // namespace vitrine

@@ -4,7 +4,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
+
+#include "base/result.h"
 
 namespace vitrine {
 
@@ -19,5 +22,10 @@ struct GgmlType {
 
 // Nothing for a number ggml never gave to a type, or has withdrawn.
 std::optional<GgmlType> ggml_type(uint32_t number);
+
+// Bytes of a tensor with `ne` elements per dimension, fastest first. An error,
+// without `where`: an unknown type, no or more than four dimensions, one that is
+// 0, a product beyond 64 bits, rows that are no multiple of the block.
+Result<uint64_t> ggml_bytes(uint32_t type, std::span<const uint64_t> ne);
 
 }  // namespace vitrine

@@ -211,25 +211,10 @@ class GgufParser {
     const uint32_t type = reader_.u32();
     tensor.offset = reader_.u64();
     if (reader_.failed()) return cut(field);
-    const auto layout = ggml_type(type);
-    if (!layout)
-      return fail(ErrorCode::unsupported, "tensor type number " + std::to_string(type), name_ + ", " + field);
-    tensor.type = *layout;
-    uint64_t elements = 1;
-    for (uint32_t d = 0; d < tensor.dimensions; ++d) {
-      if (tensor.ne[d] == 0) return malformed("dimension " + std::to_string(d) + " is 0", field);
-      if (__builtin_mul_overflow(elements, tensor.ne[d], &elements)) {
-        return malformed("its dimensions multiply to more than 2^64", field);
-      }
-    }
-    if (tensor.ne[0] % layout->block_elements != 0) {
-      return malformed("rows of " + std::to_string(tensor.ne[0]) + " elements are no multiple of the block of " +
-                           std::string(layout->name) + ", " + std::to_string(layout->block_elements),
-                       field);
-    }
-    if (__builtin_mul_overflow(elements / layout->block_elements, uint64_t{layout->block_bytes}, &tensor.bytes)) {
-      return malformed("its size in bytes is more than 2^64", field);
-    }
+    const auto bytes = ggml_bytes(type, std::span(tensor.ne).first(tensor.dimensions));
+    if (!bytes) return fail(bytes.error().code, bytes.error().message, name_ + ", " + field);
+    tensor.type = *ggml_type(type);
+    tensor.bytes = *bytes;
     return {};
   }
 

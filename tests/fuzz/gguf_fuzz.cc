@@ -1,0 +1,35 @@
+// GGUF files: what parses lies in the file, and every accessor holds on it.
+#include <cstdlib>
+
+#include "engine/gguf.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const vitrine::Bytes bytes(data, size);
+  const auto file = vitrine::GgufFile::parse(bytes, "fuzz");
+  if (!file) {
+    if (file.error().where.empty()) std::abort();  // an error names its file
+    return 0;
+  }
+  uint64_t sum = 0;
+  for (const auto& [key, value] : file->metadata()) {
+    sum += value.as_unsigned().value_or(0) + static_cast<uint64_t>(value.as_integer().value_or(0));
+    sum += value.as_bool().value_or(false) + value.as_string().value_or("").size();
+    sum += value.as_real().has_value();
+    if (const auto strings = value.as_strings()) {
+      if (strings->size() != value.count()) std::abort();
+      for (const auto text : *strings) sum += text.empty() ? 0 : static_cast<uint8_t>(text.back());
+    }
+    if (const auto numbers = value.as_integers(); numbers && numbers->size() != value.count()) std::abort();
+    if (const auto numbers = value.as_reals(); numbers && numbers->size() != value.count()) std::abort();
+    if (file->find(key) != &value) std::abort();
+  }
+  for (const auto& tensor : file->tensors()) {
+    const auto content = vitrine::slice(bytes, tensor.offset, tensor.bytes);
+    if (!content || content->empty()) std::abort();
+    if (tensor.elements() / tensor.type.block_elements * tensor.type.block_bytes != tensor.bytes) std::abort();
+    sum += content->front() + content->back();
+  }
+  static volatile uint64_t keep;
+  keep = sum;
+  return 0;
+}
