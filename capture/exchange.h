@@ -38,6 +38,8 @@ struct TlsInfo {
   StreamSpan client_hello;  // handshake message in the client's raw TCP stream
 };
 
+std::string tls_version_text(uint16_t version);  // "TLS 1.3"; "0x7f1c" for one without a name
+
 struct ConnectionInfo {
   ConnectionId id = 0;
   Transport transport = Transport::tcp;

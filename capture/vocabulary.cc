@@ -109,4 +109,20 @@ bool OriginRef::parse(std::string_view text, OriginRef& out) {
   return read(out.exchange.connection, '.') && read(out.exchange.ordinal, ':') && read(out.node, '\0');
 }
 
+std::string tls_version_text(uint16_t version) {
+  switch (version) {
+    case 0x0300: return "SSL 3.0";
+    case 0x0301: return "TLS 1.0";
+    case 0x0302: return "TLS 1.1";
+    case 0x0303: return "TLS 1.2";
+    case 0x0304: return "TLS 1.3";
+    default: {
+      static constexpr char kDigits[] = "0123456789abcdef";
+      std::string name = "0x";
+      for (int shift = 12; shift >= 0; shift -= 4) name.push_back(kDigits[version >> shift & 15]);
+      return name;
+    }
+  }
+}
+
 }  // namespace vitrine

@@ -13,22 +13,6 @@ struct ExchangeIdHash {
   }
 };
 
-std::string version_name(uint16_t version) {
-  switch (version) {
-    case 0x0300: return "SSL 3.0";
-    case 0x0301: return "TLS 1.0";
-    case 0x0302: return "TLS 1.1";
-    case 0x0303: return "TLS 1.2";
-    case 0x0304: return "TLS 1.3";
-    default: {
-      static constexpr char kDigits[] = "0123456789abcdef";
-      std::string name = "0x";
-      for (int shift = 12; shift >= 0; shift -= 4) name.push_back(kDigits[version >> shift & 15]);
-      return name;
-    }
-  }
-}
-
 }  // namespace
 
 struct FieldExtractor::State {
@@ -155,7 +139,7 @@ struct FieldExtractor::State {
         if (!value.empty())
           extraction.plain(Location::tls, name, value, Decoder::connection, {}, Direction::server_to_client);
       };
-      field("version", tls.version != 0 ? version_name(tls.version) : std::string());
+      field("version", tls.version != 0 ? tls_version_text(tls.version) : std::string());
       field("cipher", tls.cipher_name);
       field("alpn", tls.alpn);
       for (const std::string& name : tls.certificate_names) field("certificate-name", name);

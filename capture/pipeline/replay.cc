@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <functional>
-#include <optional>
+#include <set>
+#include <unordered_map>
 
 #include "capture/fields/field_extractor.h"
 #include "capture/fields/replay.h"
@@ -11,112 +12,118 @@
 namespace vitrine {
 namespace {
 
-// Runs the line as `vitrine fields` does and stops at the one field: `found` is
-// called inside its part, when exchange, part and origins are at hand.
+// One origin asked for, and what is known of it so far.
+struct Wanted {
+  Replay replay;
+  OriginNode node;
+  bool found = false;
+};
+
+// Origins asked for twice are replayed once.
+class WantedTable {
+ public:
+  explicit WantedTable(std::span<const OriginRef> origins) {
+    for (const OriginRef& origin : origins) {
+      auto& nodes = by_exchange_[origin.exchange];
+      if (!nodes.try_emplace(origin.node, list_.size()).second) continue;
+      connections_.insert(origin.exchange.connection);
+      list_.emplace_back();
+      list_.back().replay.origin = origin;
+    }
+  }
+
+  bool has(ConnectionId id) const { return connections_.count(id) != 0; }
+  bool has(const ExchangeId& id) const { return by_exchange_.count(id) != 0; }
+  // Index in list(), or npos.
+  size_t find(const ExchangeId& exchange, OriginId node) const {
+    const auto nodes = by_exchange_.find(exchange);
+    if (nodes == by_exchange_.end()) return npos;
+    const auto found = nodes->second.find(node);
+    return found == nodes->second.end() ? npos : found->second;
+  }
+  std::vector<Wanted>& list() { return list_; }
+  static constexpr size_t npos = SIZE_MAX;
+
+ private:
+  std::map<ExchangeId, std::unordered_map<OriginId, size_t>> by_exchange_;
+  std::set<ConnectionId> connections_;
+  std::vector<Wanted> list_;
+};
+
+// Runs the line as `vitrine fields` does, for the exchanges asked for: `found`
+// is called for the first field of each origin inside its part, when exchange,
+// part and origins are at hand. Shards run side by side: each origin is of one.
 class Finder : public ShardConsumer, private FieldSink {
  public:
-  using Found = std::function<void(const Field&, const Part&, const OriginTable&)>;
-  Finder(const OriginRef& wanted, Found found)
-      : wanted_(wanted), found_(std::move(found)), extractor_(static_cast<FieldSink&>(*this)) {}
+  using Found = std::function<void(Wanted&, const Field&, const Part&, const OriginTable&)>;
+  Finder(WantedTable& wanted, std::vector<uint8_t>& done, const Found& found)
+      : wanted_(wanted), done_(done), found_(found), extractor_(static_cast<FieldSink&>(*this)) {}
 
   void position(OutputPosition) override {}
   std::unique_ptr<ShardOutput> take() override { return std::make_unique<ShardOutput>(); }
 
   void connection(const ConnectionInfo& info, ConnectionEvent event) override {
-    if (info.id == wanted_.exchange.connection) extractor_.connection(info, event);
+    if (wanted_.has(info.id)) extractor_.connection(info, event);
   }
   void dns(const ConnectionInfo& info, const DnsName& name) override {
-    if (info.id == wanted_.exchange.connection) extractor_.dns(info, name);
+    if (wanted_.has(info.id)) extractor_.dns(info, name);
   }
   void opened(const Exchange& exchange) override {
-    if (exchange.id == wanted_.exchange) extractor_.opened(exchange);
+    if (wanted_.has(exchange.id)) extractor_.opened(exchange);
   }
   void part(const Exchange& exchange, const Part& part) override {
-    if (exchange.id == wanted_.exchange) extractor_.part(exchange, part);
+    if (wanted_.has(exchange.id)) extractor_.part(exchange, part);
   }
   void closed(const Exchange& exchange, CloseReason reason) override {
-    if (exchange.id == wanted_.exchange) extractor_.closed(exchange, reason);
+    if (wanted_.has(exchange.id)) extractor_.closed(exchange, reason);
   }
 
  private:
   void begin_part(const Exchange&, const Part& part) override { part_ = &part; }
   void field(const Field& field) override {
-    const OriginTable* table = extractor_.origins(wanted_.exchange);
-    if (done_ || field.origin != wanted_.node || table == nullptr || part_ == nullptr) return;
-    done_ = true;
-    found_(field, *part_, *table);
+    const size_t index = wanted_.find(field.exchange->id, field.origin);
+    if (index == WantedTable::npos || done_[index] != 0 || part_ == nullptr) return;
+    const OriginTable* table = extractor_.origins(field.exchange->id);
+    if (table == nullptr) return;
+    done_[index] = 1;
+    found_(wanted_.list()[index], field, *part_, *table);
   }
 
-  const OriginRef wanted_;
-  Found found_;
-  bool done_ = false;
+  WantedTable& wanted_;
+  std::vector<uint8_t>& done_;
+  const Found& found_;
   const Part* part_ = nullptr;
   FieldExtractor extractor_;
 };
 
-// Second pass: collects the plaintext of the pieces, the records they came in,
-// and the raw bytes of those records.
-class Collector : public StreamObserver {
+// For a run whose streams alone are wanted.
+class Ignore : public ShardConsumer {
  public:
-  Collector(Direction direction, ConnectionId connection, const std::vector<StreamSpan>& pieces)
-      : direction_(direction), connection_(connection), pieces_(pieces) {
-    for (const StreamSpan& piece : pieces_) {
-      plain_.emplace_back(std::min(piece.length, kReplayBound), '\0');
-      filled_.push_back(0);
-    }
-  }
-
-  void plaintext(const ConnectionInfo& info, const StreamChunk& chunk, StreamSpan record) override {
-    if (info.id != connection_ || chunk.direction != direction_ || chunk.kind != StreamChunk::Kind::data) return;
-    for (size_t i = 0; i < pieces_.size(); ++i) {
-      const uint64_t begin = std::max(chunk.offset, pieces_[i].offset);
-      const uint64_t end = std::min(chunk.offset + chunk.bytes.size(), pieces_[i].offset + plain_[i].size());
-      if (begin >= end) continue;
-      std::copy_n(chunk.bytes.data() + (begin - chunk.offset), end - begin,
-                  plain_[i].data() + (begin - pieces_[i].offset));
-      filled_[i] += end - begin;
-      // Without TLS the "record" is the chunk; only the bytes used matter then.
-      const StreamSpan span = info.tls ? record : StreamSpan{begin, end - begin};
-      if (records_.empty() || records_.back() != span) records_.push_back(span);
-    }
-  }
-
-  bool complete() const {
-    for (size_t i = 0; i < pieces_.size(); ++i) {
-      if (filled_[i] != pieces_[i].length) return false;
-    }
-    return true;
-  }
-  std::string bytes() const {
-    std::string out;
-    for (const std::string& piece : plain_) out += piece;
-    return out;
-  }
-  std::vector<StreamSpan> records() const {
-    std::vector<StreamSpan> out = records_;
-    std::sort(out.begin(), out.end());
-    out.erase(std::unique(out.begin(), out.end()), out.end());
-    return out;
-  }
-
- private:
-  Direction direction_;
-  ConnectionId connection_;
-  const std::vector<StreamSpan>& pieces_;
-  std::vector<std::string> plain_;
-  std::vector<uint64_t> filled_;
-  std::vector<StreamSpan> records_;
+  void position(OutputPosition) override {}
+  std::unique_ptr<ShardOutput> take() override { return std::make_unique<ShardOutput>(); }
+  void connection(const ConnectionInfo&, ConnectionEvent) override {}
+  void opened(const Exchange&) override {}
+  void part(const Exchange&, const Part&) override {}
+  void closed(const Exchange&, CloseReason) override {}
 };
 
-Status run(Input& input, const OriginRef& origin, const Finder::Found& found, StreamObserver* observer) {
+Status run(Input& input, const Input::ConsumerFactory& consumer, StreamObserver* observer) {
   IssueLog ignored;  // told when the file was first read
   return input.run(
-      ignored, [&](unsigned) { return std::make_unique<Finder>(origin, found); },
-      [](std::span<std::unique_ptr<ShardOutput>>) { return Status(); }, {}, observer);
+      ignored, consumer, [](std::span<std::unique_ptr<ShardOutput>>) { return Status(); }, {}, observer);
 }
 
-void describe(const Field& field, const Part& part, Replay& replay) {
+Status find(Input& input, WantedTable& wanted, const Finder::Found& found, StreamObserver* observer = nullptr) {
+  std::vector<uint8_t> done(wanted.list().size(), 0);
+  return run(
+      input, [&](unsigned) { return std::make_unique<Finder>(wanted, done, found); }, observer);
+}
+
+void describe(Wanted& wanted, const Field& field, const Part& part, const OriginTable& table) {
   const Exchange& exchange = *field.exchange;
+  wanted.found = true;
+  wanted.node = table[field.origin];
+  Replay& replay = wanted.replay;
   replay.url = exchange.authority.empty() ? "" : exchange.url();
   replay.method = exchange.method;
   replay.host = exchange.host;
@@ -132,7 +139,9 @@ void describe(const Field& field, const Part& part, Replay& replay) {
 }
 
 // Every node from the root to the field, each replayed from the stream bytes.
-void replay_steps(const Field& field, const Part& part, const OriginTable& table, Replay& replay) {
+void replay_steps(Wanted& wanted, const Field& field, const Part& part, const OriginTable& table) {
+  Replay& replay = wanted.replay;
+  if (replay.origin.exchange.ordinal == 0) return;
   std::vector<OriginId> chain;
   for (OriginId id = replay.origin.node;; id = table[id].parent) {
     chain.push_back(id);
@@ -154,50 +163,21 @@ void replay_steps(const Field& field, const Part& part, const OriginTable& table
       last.error.empty() && (field.cut ? last.output.starts_with(field.value) : last.output == field.value);
 }
 
-}  // namespace
+bool is_connection_value(const Wanted& wanted) { return wanted.replay.origin.exchange.ordinal == 0; }
+bool is_handshake_value(const Wanted& wanted) {
+  return is_connection_value(wanted) && wanted.replay.location == Location::tls;
+}
 
-Result<Replay> replay_origin(Input& input, const OriginRef& origin) {
-  Replay replay;
-  replay.origin = origin;
-  replay.file = input.summary().path;
-  bool found = false;
-  OriginNode node;
-  Status status = run(
-      input, origin,
-      [&](const Field& field, const Part& part, const OriginTable& table) {
-        found = true;
-        node = table[field.origin];
-        describe(field, part, replay);
-      },
-      nullptr);
-  if (!status) return tl::unexpected(status.error());
-  if (!found) {
-    return fail(ErrorCode::usage,
-                "no field with origin " + origin.to_string() +
-                    " in this recording (ids are printed by `vitrine fields` and in reports, and "
-                    "belong to the file and the keys they were made with)",
-                input.summary().path);
-  }
-  const bool packets = input.format() == InputFormat::pcap || input.format() == InputFormat::pcapng;
-  if (origin.exchange.ordinal == 0) {
-    if (!packets) {
+// Files without packets: the pieces are spans of the file itself.
+Status replay_from_file(Input& input, WantedTable& table) {
+  for (Wanted& wanted : table.list()) {
+    if (!wanted.found) continue;
+    Replay& replay = wanted.replay;
+    if (is_connection_value(wanted)) {
       replay.recorded_from = "the recording's entry";
-    } else if (node.decoder == Decoder::tls_hello) {
-      // The record header before the message tells where its records end.
-      const uint64_t header = std::min<uint64_t>(node.offset, kTlsRecordHeader);
-      replay.records = {{node.offset - header, node.length + header}};
-      RawCollector raw(replay.direction, origin.exchange.connection, replay.records);
-      status = run(
-          input, origin, [](const Field&, const Part&, const OriginTable&) {}, &raw);
-      if (!status) return tl::unexpected(status.error());
-      raw.locate(input.bytes(), replay.connection, replay);
-      replay_hello(raw.bytes(), node, replay);
-    } else {
-      replay_packet_value(input.bytes(), node, replay);
+      replay.pieces.clear();
+      continue;
     }
-    return replay;
-  }
-  if (!packets) {
     for (const StreamSpan& piece : replay.pieces) {
       if (const auto bytes = slice(input.bytes(), piece.offset, piece.length)) {
         replay.stream_bytes += as_text(*bytes);
@@ -205,25 +185,105 @@ Result<Replay> replay_origin(Input& input, const OriginRef& origin) {
       }
     }
     replay.packets_complete = true;
-    status = run(
-        input, origin, [&](const Field& f, const Part& p, const OriginTable& t) { replay_steps(f, p, t, replay); },
-        nullptr);
-    if (!status) return tl::unexpected(status.error());
-    return replay;
   }
-  Collector collector(replay.direction, origin.exchange.connection, replay.pieces);
-  status = run(
-      input, origin, [](const Field&, const Part&, const OriginTable&) {}, &collector);
+  return find(input, table, replay_steps);
+}
+
+Status replay_from_packets(Input& input, WantedTable& table) {
+  // Fields of one part share its place.
+  std::map<std::pair<FlowId, std::vector<StreamSpan>>, size_t> place_of;
+  std::vector<StreamPlace> places;
+  std::vector<std::pair<Wanted*, size_t>> placed;
+  const auto place = [&](Wanted& wanted, std::vector<StreamSpan> pieces, std::vector<StreamSpan> records) {
+    const FlowId flow{wanted.replay.origin.exchange.connection, wanted.replay.direction};
+    const auto [at, added] = place_of.try_emplace({flow, pieces.empty() ? records : pieces}, places.size());
+    if (added) places.push_back({flow, std::move(pieces), std::move(records), {}, {}});
+    placed.emplace_back(&wanted, at->second);
+  };
+  bool handshakes = false;
+  for (Wanted& wanted : table.list()) {
+    handshakes |= wanted.found && is_handshake_value(wanted);
+    if (wanted.found && !is_connection_value(wanted)) place(wanted, wanted.replay.pieces, {});
+  }
+  if (handshakes || !places.empty()) {
+    PlaintextCollector plaintext(places);
+    for (const Wanted& wanted : table.list()) {
+      if (wanted.found && is_handshake_value(wanted))
+        plaintext.want_handshake({wanted.replay.origin.exchange.connection, wanted.replay.direction});
+    }
+    const Status status = run(
+        input, [](unsigned) { return std::make_unique<Ignore>(); }, &plaintext);
+    if (!status) return status;
+    plaintext.finish();
+    for (const auto& [wanted, index] : placed) {
+      wanted->replay.stream_bytes = places[index].plain.joined();
+      wanted->replay.records = places[index].records;
+    }
+    place_of.clear();  // spans of raw streams from here on
+    for (Wanted& wanted : table.list()) {
+      if (!wanted.found || !is_handshake_value(wanted)) continue;
+      Replay& replay = wanted.replay;
+      StreamSpan span;
+      if (replay_handshake(plaintext.handshakes({replay.origin.exchange.connection, replay.direction}), wanted.node,
+                           replay, span)) {
+        replay.records = {span};
+        place(wanted, {}, {span});
+      } else {
+        replay.steps.push_back({"tls-handshake", 0, 0, "", "no message of the handshake says so"});
+      }
+    }
+  }
+  PacketScan scan;
+  RawCollector raw(places);
+  if (!places.empty()) {
+    const Status status = find(input, table, replay_steps, &raw);
+    if (!status) return status;
+  }
+  for (const auto& [wanted, index] : placed)
+    scan.want_flow(places[index].flow, wanted->replay.connection, raw.first(places[index].flow));
+  for (Wanted& wanted : table.list()) {
+    if (wanted.found && is_connection_value(wanted) && !is_handshake_value(wanted))
+      scan.want_value(wanted.node, wanted.replay);
+  }
+  scan.run(input.bytes());
+  for (const auto& [wanted, index] : placed) {
+    Replay& replay = wanted->replay;
+    replay.packets = scan.packets_of(places[index], replay.packets_complete);
+    replay.packets_complete = replay.packets_complete && places[index].plain.complete();
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Result<Replay>>> replay_origins(Input& input, std::span<const OriginRef> origins) {
+  WantedTable table(origins);
+  for (Wanted& wanted : table.list()) wanted.replay.file = input.summary().path;
+  Status status = find(input, table, describe);
   if (!status) return tl::unexpected(status.error());
-  replay.stream_bytes = collector.bytes();
-  replay.records = collector.records();
-  RawCollector raw(replay.direction, origin.exchange.connection, replay.records);
-  status = run(
-      input, origin, [&](const Field& f, const Part& p, const OriginTable& t) { replay_steps(f, p, t, replay); }, &raw);
+  const bool packets = input.format() == InputFormat::pcap || input.format() == InputFormat::pcapng;
+  status = packets ? replay_from_packets(input, table) : replay_from_file(input, table);
   if (!status) return tl::unexpected(status.error());
-  raw.locate(input.bytes(), replay.connection, replay);
-  replay.packets_complete = replay.packets_complete && collector.complete();
-  return replay;
+
+  std::vector<Result<Replay>> out;
+  out.reserve(origins.size());
+  for (const OriginRef& origin : origins) {
+    const Wanted& wanted = table.list()[table.find(origin.exchange, origin.node)];
+    if (wanted.found) out.emplace_back(wanted.replay);
+    else
+      out.emplace_back(fail(ErrorCode::usage,
+                            "no field with origin " + origin.to_string() +
+                                " in this recording (ids are printed by `vitrine fields` and in reports, and "
+                                "belong to the file and the keys they were made with)",
+                            input.summary().path));
+  }
+  return out;
+}
+
+Result<Replay> replay_origin(Input& input, const OriginRef& origin) {
+  Result<std::vector<Result<Replay>>> replays = replay_origins(input, {&origin, 1});
+  if (!replays) return tl::unexpected(replays.error());
+  return std::move(replays->front());
 }
 
 }  // namespace vitrine

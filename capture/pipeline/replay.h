@@ -4,10 +4,12 @@
 //
 // Values of the connection itself (exchange ordinal 0) are read again from where
 // they stand: addresses and ports from the header of the first packet, names
-// asked for from the DNS message, properties of the ClientHello by parsing its
-// bytes once more.
+// asked for from the DNS message, properties of a TLS handshake by parsing its
+// message once more (a protected one after it was opened again; its bytes in
+// the file are the ciphertext).
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,12 +54,18 @@ struct Replay {
   std::string stream_bytes;          // of those pieces, concatenated
   std::vector<ReplayStep> steps;     // from stream_bytes on; the last output is the value
   bool verified = false;             // the last output is the field's value
-  // Facts of a connection that were put together while it was set up and have
-  // no span of their own: where they were read from ("the server's handshake").
-  // Then verified is false and packets, pieces and steps are empty.
+  // A value that has no bytes of its own to replay: where it was read from ("the
+  // recording's entry" for addresses that a HAR file names). Then verified is
+  // false and packets, pieces and steps are empty.
   std::string recorded_from;
 };
 
+// One pass to find the field, one for its plaintext, one for the raw bytes and
+// the steps, one over the packets. Errors: no field has this origin (usage).
 Result<Replay> replay_origin(Input& input, const OriginRef& origin);
+
+// Many in the same passes, each as the function above gives it, in the order
+// asked for. Memory: what the replays hold; ask for some thousands at a time.
+Result<std::vector<Result<Replay>>> replay_origins(Input& input, std::span<const OriginRef> origins);
 
 }  // namespace vitrine

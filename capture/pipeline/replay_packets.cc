@@ -4,89 +4,10 @@
 
 #include "capture/net/dns.h"
 #include "capture/net/ip.h"
+#include "capture/net/packet_reader.h"
 #include "capture/net/tcp.h"
-#include "capture/tls/client_hello.h"
 
 namespace vitrine {
-
-RawCollector::RawCollector(Direction direction, ConnectionId connection, const std::vector<StreamSpan>& spans)
-    : direction_(direction), connection_(connection), spans_(spans) {
-  for (const StreamSpan& span : spans_) raw_.emplace_back(std::min(span.length, kReplayBound), '\0');
-}
-
-void RawCollector::raw(const ConnectionInfo& info, const StreamChunk& chunk) {
-  if (info.id != connection_ || chunk.direction != direction_ || chunk.kind != StreamChunk::Kind::data) return;
-  if (!first_) first_ = {chunk.offset, chunk.packet};
-  for (size_t i = 0; i < spans_.size(); ++i) {
-    const uint64_t begin = std::max(chunk.offset, spans_[i].offset);
-    const uint64_t end = std::min(chunk.offset + chunk.bytes.size(), spans_[i].offset + raw_[i].size());
-    if (begin < end)
-      std::copy_n(chunk.bytes.data() + (begin - chunk.offset), end - begin,
-                  raw_[i].data() + (begin - spans_[i].offset));
-  }
-}
-
-std::string RawCollector::bytes() const {
-  std::string out;
-  for (const std::string& span : raw_) out += span;
-  return out;
-}
-
-void RawCollector::locate(Bytes file, const ConnectionInfo& connection, Replay& replay) const {
-  IssueLog ignored;
-  auto reader = open_capture(file, ignored);
-  if (!reader) return;
-  IpReassembler ip(ignored);
-  Packet packet;
-  Datagram datagram;
-  std::optional<uint32_t> base;  // sequence number of stream offset 0
-  std::vector<Segment> segments;
-  while ((*reader)->next(packet)) {
-    if (packet.number < connection.id || !ip.decode(packet, datagram) || datagram.protocol != kProtocolTcp) continue;
-    TcpHeader tcp;
-    std::string_view why;
-    if (!parse_tcp(datagram, tcp, why)) continue;
-    const Endpoint source{datagram.source, tcp.source_port}, destination{datagram.destination, tcp.destination_port};
-    const bool c2s = source == connection.client && destination == connection.server;
-    const bool s2c = source == connection.server && destination == connection.client;
-    if (!(direction_ == Direction::client_to_server ? c2s : s2c)) continue;
-    if (tcp.syn && !base) base = tcp.sequence + 1;
-    if (tcp.payload.empty() || datagram.owner) continue;  // fragments have no single place in the file
-    const uint64_t place = static_cast<uint64_t>(tcp.payload.data() - file.data());
-    segments.push_back({packet.number, place, tcp.syn ? tcp.sequence + 1 : tcp.sequence, tcp.payload});
-    if (!base && first_ && packet.number == first_->packet) base = tcp.sequence - static_cast<uint32_t>(first_->offset);
-  }
-  if (!base) return;
-  uint64_t covered = 0, wanted = 0;
-  for (size_t i = 0; i < spans_.size(); ++i) {
-    const uint64_t end = spans_[i].offset + raw_[i].size();
-    wanted += raw_[i].size();
-    for (uint64_t at = spans_[i].offset; at < end;) {
-      const PacketBytes found = find(segments, *base, at, i);
-      if (found.length == 0) break;
-      replay.packets.push_back(found);
-      covered += found.length;
-      at += found.length;
-    }
-  }
-  replay.packets_complete = wanted > 0 && covered == wanted;
-}
-
-// The bytes from `at` on that one packet holds, checked against the stream.
-PacketBytes RawCollector::find(const std::vector<Segment>& segments, uint32_t base, uint64_t at, size_t span) const {
-  for (const Segment& segment : segments) {
-    // Sequence numbers wrap at 2^32: compare modulo.
-    const uint32_t into = static_cast<uint32_t>(at) - (segment.sequence - base);
-    if (into >= segment.payload.size()) continue;
-    const uint64_t length =
-        std::min<uint64_t>(segment.payload.size() - into, spans_[span].offset + raw_[span].size() - at);
-    const char* want = raw_[span].data() + (at - spans_[span].offset);
-    if (std::memcmp(segment.payload.data() + into, want, length) != 0) continue;
-    return {segment.packet, segment.file_offset + into, length, at};
-  }
-  return {};
-}
-
 namespace {
 
 // [offset, offset + length) of packet `number`'s frame, and the value it holds.
@@ -147,70 +68,98 @@ std::optional<Located> in_dns(const Packet& packet, const Datagram& datagram, co
   return std::nullopt;
 }
 
-bool agrees(const Replay& replay, std::string_view read) {
-  return replay.value_cut ? read.starts_with(replay.value) : read == replay.value;
+void read_value(const Packet& packet, const Datagram& datagram, const OriginNode& node, Replay& replay) {
+  const auto located =
+      node.decoder == Decoder::dns ? in_dns(packet, datagram, node, replay) : in_headers(packet, datagram, replay);
+  if (!located) return;
+  replay.packets = {{packet.number, packet.file_offset + located->offset, located->length, 0}};
+  replay.packets_complete = true;
+  replay.steps.push_back({located->decoder, located->offset, located->length, located->value, ""});
+  replay.verified =
+      replay.value_cut ? std::string_view(located->value).starts_with(replay.value) : located->value == replay.value;
 }
 
 }  // namespace
 
-void replay_packet_value(Bytes file, const OriginNode& node, Replay& replay) {
-  if (node.decoder != Decoder::dns && replay.location != Location::connection) {
-    replay.recorded_from = "the server's handshake";
-    return;
-  }
-  IssueLog ignored;
+void PacketScan::want_flow(FlowId id, const ConnectionInfo& connection, std::optional<RawCollector::First> first) {
+  const auto [at, added] = flows_.try_emplace(id);
+  if (!added) return;
+  at->second.connection = connection.id;
+  at->second.first = first;
+  const bool up = id.second == Direction::client_to_server;
+  by_ends_.emplace(
+      up ? std::pair(connection.client, connection.server) : std::pair(connection.server, connection.client),
+      &at->second);
+}
+
+void PacketScan::run(Bytes file) {
+  IssueLog ignored;  // told when the file was first read
   auto reader = open_capture(file, ignored);
   if (!reader) return;
   IpReassembler ip(ignored);
   Packet packet;
   Datagram datagram;
-  while ((*reader)->next(packet)) {
-    const bool whole = ip.decode(packet, datagram);  // every one: fragments come before their end
-    if (packet.number < replay.packet) continue;
-    if (packet.number > replay.packet || !whole) return;
-    const auto located =
-        node.decoder == Decoder::dns ? in_dns(packet, datagram, node, replay) : in_headers(packet, datagram, replay);
-    if (!located) return;
-    replay.packets = {{packet.number, packet.file_offset + located->offset, located->length, 0}};
-    replay.packets_complete = true;
-    replay.steps.push_back({located->decoder, located->offset, located->length, located->value, ""});
-    replay.verified = agrees(replay, located->value);
-    return;
+  const uint64_t last_value = values_.empty() ? 0 : values_.rbegin()->first;
+  while ((*reader)->next(packet) && (!flows_.empty() || packet.number <= last_value)) {
+    if (!ip.decode(packet, datagram)) continue;  // every one: fragments come before their end
+    const auto [first, last] = values_.equal_range(packet.number);
+    for (auto it = first; it != last; ++it) read_value(packet, datagram, *it->second.node, *it->second.replay);
+    segment(packet, datagram, file);
   }
 }
 
-void replay_hello(const std::string& records, const OriginNode& node, Replay& replay) {
-  // A hello may be spread over several records (RFC 8446, section 5.1).
-  std::string message;
-  ByteReader reader(as_bytes(records));
-  while (!reader.empty()) {
-    reader.skip(3);
-    const size_t length = std::min<size_t>(reader.u16(), reader.remaining());
-    message += as_text(reader.take(length));
+void PacketScan::segment(const Packet& packet, const Datagram& datagram, Bytes file) {
+  TcpHeader tcp;
+  std::string_view why;
+  if (by_ends_.empty() || datagram.protocol != kProtocolTcp || !parse_tcp(datagram, tcp, why)) return;
+  const Endpoint source{datagram.source, tcp.source_port}, destination{datagram.destination, tcp.destination_port};
+  const auto [first, last] = by_ends_.equal_range({source, destination});
+  for (auto it = first; it != last; ++it) {
+    Flow& flow = *it->second;
+    if (packet.number < flow.connection) continue;  // a connection is named by its first packet
+    if (tcp.syn && !flow.base) flow.base = tcp.sequence + 1;
+    if (tcp.payload.empty() || datagram.owner) continue;  // fragments have no single place in the file
+    const uint64_t place = static_cast<uint64_t>(tcp.payload.data() - file.data());
+    flow.segments.push_back({packet.number, place, tcp.syn ? tcp.sequence + 1 : tcp.sequence, tcp.payload});
+    if (!flow.base && flow.first && packet.number == flow.first->packet)
+      flow.base = tcp.sequence - static_cast<uint32_t>(flow.first->offset);
   }
-  ReplayStep step{"tls-hello", node.offset, node.length, "", ""};
-  tls::ClientHello hello;
-  constexpr size_t kHandshakeHeader = 4;
-  if (reader.failed() || message.size() < kHandshakeHeader ||
-      !tls::parse_client_hello(as_bytes(message).subspan(kHandshakeHeader), hello)) {
-    step.error = "the bytes are not a ClientHello";
-  } else if (replay.path == "tls:sni") {
-    step.output = hello.sni;
-  } else if (replay.path == "tls:alpn-offered") {
-    for (const std::string& protocol : hello.alpn) step.output += (step.output.empty() ? "" : ",") + protocol;
-  } else if (replay.path == "tls:ech") {
-    step.output = hello.ech ? "true" : "";
-  } else if (replay.path == "tls:ja3") {
-    step.output = tls::ja3(hello);
-  } else if (replay.path == "tls:ja3-text") {
-    step.output = tls::ja3_text(hello);
-  } else if (replay.path == "tls:ja4") {
-    step.output = tls::ja4(hello);
-  } else {
-    step.error = "no property of the ClientHello has this name";
+}
+
+std::vector<PacketBytes> PacketScan::packets_of(const StreamPlace& place, bool& complete) const {
+  std::vector<PacketBytes> out;
+  complete = false;
+  const auto flow = flows_.find(place.flow);
+  if (flow == flows_.end() || !flow->second.base) return out;
+  uint64_t covered = 0, wanted = 0;
+  for (size_t i = 0; i < place.raw.size(); ++i) {
+    const StreamSpan span = place.raw.span(i);
+    const Bytes bytes = as_bytes(place.raw.bytes(i));
+    wanted += span.length;
+    for (uint64_t done = 0; done < span.length;) {
+      const PacketBytes found = find(flow->second, span.offset + done, bytes.subspan(done));
+      if (found.length == 0) break;
+      out.push_back(found);
+      covered += found.length;
+      done += found.length;
+    }
   }
-  replay.verified = step.error.empty() && agrees(replay, step.output);
-  replay.steps.push_back(std::move(step));
+  complete = wanted > 0 && covered == wanted;
+  return out;
+}
+
+// The first of the bytes wanted from stream offset `at` on that one packet
+// holds, checked against the stream.
+PacketBytes PacketScan::find(const Flow& flow, uint64_t at, Bytes want) {
+  for (const Segment& segment : flow.segments) {
+    // Sequence numbers wrap at 2^32: compare modulo.
+    const uint32_t into = static_cast<uint32_t>(at) - (segment.sequence - *flow.base);
+    if (into >= segment.payload.size()) continue;
+    const size_t length = std::min<size_t>(segment.payload.size() - into, want.size());
+    if (std::memcmp(segment.payload.data() + into, want.data(), length) != 0) continue;
+    return {segment.packet, segment.file_offset + into, length, at};
+  }
+  return {};
 }
 
 }  // namespace vitrine

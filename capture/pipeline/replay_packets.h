@@ -7,46 +7,55 @@
 #include <vector>
 
 #include "capture/pipeline/replay.h"
+#include "capture/pipeline/replay_streams.h"
 
 namespace vitrine {
 
-inline constexpr uint64_t kTlsRecordHeader = 5;         // RFC 8446, section 5.1
-inline constexpr uint64_t kReplayBound = 256ull << 20;  // of one span that is put together again
-
-// Collects the raw stream's bytes of `spans` while a run passes them, and then
-// finds the packets they came in. REQUIRES: spans outlives this.
-class RawCollector : public StreamObserver {
+// The packets of some flows, looked for in one pass over the file, and the
+// values that stand in packets themselves.
+class PacketScan {
  public:
-  RawCollector(Direction direction, ConnectionId connection, const std::vector<StreamSpan>& spans);
-  void raw(const ConnectionInfo& info, const StreamChunk& chunk) override;
+  // `first`: data of the flow whose packet and stream offset are known; gives
+  // the sequence number of offset 0 where no SYN was recorded.
+  void want_flow(FlowId flow, const ConnectionInfo& connection, std::optional<RawCollector::First> first);
+  // Addresses, ports, and names asked for: read again from replay.packet.
+  // Borrowed until run() returns.
+  void want_value(const OriginNode& node, Replay& replay) { values_.emplace(replay.packet, Value{&node, &replay}); }
 
-  // Finds the packets whose payload is the raw bytes at their sequence numbers.
-  void locate(Bytes file, const ConnectionInfo& connection, Replay& replay) const;
-  std::string bytes() const;
+  void run(Bytes file);
+
+  // After run(): the packets whose payload is the place's raw bytes at their
+  // sequence numbers. `complete`: they cover every byte.
+  std::vector<PacketBytes> packets_of(const StreamPlace& place, bool& complete) const;
 
  private:
-  struct First {
-    uint64_t offset, packet;
-  };
   struct Segment {
     uint64_t packet, file_offset;
     uint32_t sequence;
     Bytes payload;
   };
-  PacketBytes find(const std::vector<Segment>& segments, uint32_t base, uint64_t at, size_t span) const;
+  struct Flow {
+    ConnectionId connection = 0;
+    std::optional<RawCollector::First> first;
+    std::optional<uint32_t> base;  // sequence number of stream offset 0
+    std::vector<Segment> segments;
+  };
+  struct Value {
+    const OriginNode* node;
+    Replay* replay;
+  };
+  void segment(const Packet& packet, const Datagram& datagram, Bytes file);
+  static PacketBytes find(const Flow& flow, uint64_t at, Bytes want);
 
-  Direction direction_;
-  ConnectionId connection_;
-  const std::vector<StreamSpan>& spans_;
-  std::vector<std::string> raw_;
-  std::optional<First> first_;
+  std::map<FlowId, Flow> flows_;
+  std::multimap<std::pair<Endpoint, Endpoint>, Flow*> by_ends_;  // source, destination
+  std::multimap<uint64_t, Value> values_;                        // by packet
 };
 
-// Addresses, ports and names asked for: read again from replay.packet.
-void replay_packet_value(Bytes file, const OriginNode& node, Replay& replay);
-
-// A property of the ClientHello: parsed again from `records`, the raw stream
-// from the record header before the message on.
-void replay_hello(const std::string& records, const OriginNode& node, Replay& replay);
+// A property of the ClientHello or of the server's handshake, parsed again from
+// the messages of its direction; `span` = where the one it stands in lies in
+// the raw stream. False: none of them says so.
+bool replay_handshake(const std::vector<PlaintextCollector::Handshake>& messages, const OriginNode& node,
+                      Replay& replay, StreamSpan& span);
 
 }  // namespace vitrine

@@ -118,6 +118,10 @@ void TrafficConnection::on_plaintext(const StreamChunk& chunk, StreamSpan record
   http_->on_chunk(passed);
 }
 
+void TrafficConnection::on_handshake(Direction direction, const tls::HandshakeMessage& message) {
+  if (observer_ != nullptr) observer_->handshake(info_, direction, message);
+}
+
 void TrafficConnection::on_bytes(Direction direction, Cause cause, uint64_t bytes) {
   info_.overhead[static_cast<size_t>(direction)].add(cause, bytes);
 }

@@ -19,6 +19,7 @@ class StreamObserver {
   virtual ~StreamObserver() = default;
   virtual void raw(const ConnectionInfo&, const StreamChunk&) {}
   virtual void plaintext(const ConnectionInfo&, const StreamChunk&, StreamSpan /*record*/) {}
+  virtual void handshake(const ConnectionInfo&, Direction, const tls::HandshakeMessage&) {}
 };
 
 // Owner: the shard that the connection hashes to; used from its thread only.
@@ -43,6 +44,7 @@ class TrafficConnection final : private StreamSink, private TlsSink {
   void on_chunk(const StreamChunk& chunk) override;
   void on_tls_info(const TlsInfo& info) override;
   void on_plaintext(const StreamChunk& chunk, StreamSpan record) override;
+  void on_handshake(Direction direction, const tls::HandshakeMessage& message) override;
   void on_bytes(Direction direction, Cause cause, uint64_t bytes) override;
   void issue(Issue issue) override;
 

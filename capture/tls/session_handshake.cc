@@ -57,6 +57,7 @@ Cause TlsSession::State::handshake_content(Half& half, Bytes content, uint64_t o
 void TlsSession::State::message(Half& half, const tls::HandshakeMessage& message) {
   const bool client = of_client(half);
   bool key_change = false;
+  sink.on_handshake(half.direction, message);
   switch (message.type) {
     case tls::client_hello:
       if (client) client_hello(half, message);

@@ -7,6 +7,7 @@
 
 #include "capture/exchange.h"
 #include "capture/stream.h"
+#include "capture/tls/handshake.h"
 #include "capture/tls/secrets.h"
 
 namespace vitrine {
@@ -24,6 +25,9 @@ class TlsSink : public IssueSink {
   // plaintext bytes missing, best known), close at close_notify or stream end.
   // `record` = the TLS record(s) in the raw stream this chunk came from.
   virtual void on_plaintext(const StreamChunk& chunk, StreamSpan record) = 0;
+  // A handshake message was put together, of whatever epoch could be opened.
+  // Its span is where it lies in the raw stream; of a protected one the ciphertext.
+  virtual void on_handshake(Direction, const tls::HandshakeMessage&) {}
   // Raw stream bytes that are not plaintext given to on_plaintext: record
   // headers, tags, padding, handshake, alerts (decoded), or no_key etc. Every
   // raw byte is either in some plaintext chunk's bytes or counted here once.
