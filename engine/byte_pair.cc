@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <functional>
+#include <cstring>
+#include <random>
 
 namespace vitrine {
 namespace {
@@ -16,6 +17,27 @@ uint64_t mix(uint64_t x) {
   return x ^ x >> 31;
 }
 
+// Tables are keyed by what a file says, so a file must not be able to choose
+// where its keys fall: the seed differs from process to process. No result
+// depends on it.
+uint64_t seed() {
+  static const uint64_t value = mix(std::random_device{}() + (uint64_t{std::random_device{}()} << 32));
+  return value;
+}
+
+uint64_t hash_text(std::string_view text) {
+  uint64_t state = seed() ^ text.size();
+  while (text.size() >= 8) {
+    uint64_t word;
+    std::memcpy(&word, text.data(), 8);
+    state = mix(state ^ word) + seed();
+    text.remove_prefix(8);
+  }
+  uint64_t word = 0;
+  std::memcpy(&word, text.data(), text.size());
+  return mix(state ^ word);
+}
+
 size_t capacity_for(size_t expected) { return std::bit_ceil(std::max<size_t>(16, expected * 2)); }
 
 }  // namespace
@@ -24,7 +46,7 @@ MergeTable::MergeTable(size_t expected) { grow(capacity_for(expected)); }
 
 size_t MergeTable::slot_of(uint64_t wanted) const {
   const size_t mask = slots_.size() - 1;
-  size_t at = mix(wanted) & mask;
+  size_t at = mix(wanted ^ seed()) & mask;
   while (slots_[at].key != kEmpty && slots_[at].key != wanted) at = (at + 1) & mask;
   return at;
 }
@@ -64,7 +86,7 @@ bool TokenIndex::insert(const std::vector<std::string>& texts, TokenId id) {
   if ((size_ + 1) * 3 > slots_.size() * 2) grow(texts, capacity_for(slots_.size()));
   const std::string& text = texts[static_cast<size_t>(id)];
   const size_t mask = slots_.size() - 1;
-  for (size_t at = mix(std::hash<std::string_view>{}(text)) & mask;; at = (at + 1) & mask) {
+  for (size_t at = hash_text(text) & mask;; at = (at + 1) & mask) {
     if (slots_[at] < 0) {
       slots_[at] = id;
       ++size_;
@@ -77,7 +99,7 @@ bool TokenIndex::insert(const std::vector<std::string>& texts, TokenId id) {
 std::optional<TokenId> TokenIndex::find(const std::vector<std::string>& texts, std::string_view text) const {
   if (slots_.empty()) return std::nullopt;
   const size_t mask = slots_.size() - 1;
-  for (size_t at = mix(std::hash<std::string_view>{}(text)) & mask;; at = (at + 1) & mask) {
+  for (size_t at = hash_text(text) & mask;; at = (at + 1) & mask) {
     if (slots_[at] < 0) return std::nullopt;
     if (texts[static_cast<size_t>(slots_[at])] == text) return slots_[at];
   }

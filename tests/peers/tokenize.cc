@@ -1,6 +1,6 @@
 // Tokenizes strings for tests/peers/tokenizer_test.py.
 //
-//   tokenize TOKENIZER.json < requests > answers
+//   tokenize TOKENIZER.json|MODEL.gguf < requests > answers
 //
 // Request: mode (u8: AddedTokens), length (u32, little-endian), bytes.
 // Answer:  count (u32), ids (i32 each), length (u32), decoded bytes. A refusal
@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "engine/tokenizer.h"
+#include "engine/tokenizer_gguf.h"
 #include "engine/tokenizer_json.h"
 
 namespace {
@@ -21,6 +22,13 @@ using namespace vitrine;
 void put(uint32_t value) { std::fwrite(&value, sizeof value, 1, stdout); }
 
 Result<Tokenizer> load(const std::string& path) {
+  if (path.ends_with(".gguf")) {
+    const auto model = GgufModel::open(path);
+    if (!model) return tl::unexpected(model.error());
+    auto data = read_tokenizer_gguf(*model);
+    if (!data) return tl::unexpected(data.error());
+    return Tokenizer::create(std::move(*data));
+  }
   const auto text = read_file(path, uint64_t{256} << 20);
   if (!text) return tl::unexpected(text.error());
   auto data = read_tokenizer_json(*text);
