@@ -133,7 +133,9 @@ void build_declared_findings(Evaluation& e) {
   });
 
   for (auto& [key, group] : declared) {
-    const auto& [type, recipient] = key;
+    // Not a structured binding: clang 14 lets no lambda capture one.
+    const auto& type = key.first;
+    const auto& recipient = key.second;
     const ApplicableStatement& statement = group.statements.front();
     auto goes_there = [&](const Flow& flow) {
       return match_recipient(statement, e.view(flow.recipient), e.directory()) != Match::none;
