@@ -219,7 +219,9 @@ class BrotliDecompressor final : public BoundedDecompressor {
       const size_t space =
           skip > 0 ? static_cast<size_t>(std::min<uint64_t>(skip, sizeof skipped)) : room - step.produced;
       const uint8_t* next_in = reinterpret_cast<const uint8_t*>(history_.data()) + accepted_;
-      size_t available_in = accepted_ < history_.size() ? 1 : 0, available_out = space;
+      // Output that waits inside goes first: an error with the next byte would drop it.
+      const size_t give = accepted_ < history_.size() && !BrotliDecoderHasMoreOutput(decoder_) ? 1 : 0;
+      size_t available_in = give, available_out = space;
       uint8_t* next_out = skip > 0 ? skipped : out + step.produced;
       const auto result =
           BrotliDecoderDecompressStream(decoder_, &available_in, &next_in, &available_out, &next_out, nullptr);
@@ -228,11 +230,9 @@ class BrotliDecompressor final : public BoundedDecompressor {
         return step;
       }
       const size_t got = space - available_out;
-      if (skip > 0)
-        replayed_ += got;
-      else
-        step.produced += got;
-      if (available_in == 0 && accepted_ < history_.size()) {
+      if (skip > 0) replayed_ += got;
+      else step.produced += got;
+      if (available_in < give) {
         ++accepted_;
       } else if (got == 0) {
         step.state = State::malformed;  // the same bytes were an error before
@@ -279,10 +279,16 @@ class ZstdDecompressor final : public BoundedDecompressor {
           step.state = State::done;
           return step;
         }
-        wanted_ = 1;  // a first byte alone: keeps the decoder off its one-pass path, which fails as a whole
+        wanted_ = 1;
+        magic_left_ = 4;
         between_frames_ = false;
       }
-      const size_t give = std::min(wanted_, input.size() - step.consumed);
+      // The magic goes byte by byte: that keeps the decoder off its one-pass path,
+      // which fails as a whole, and off its readers of old formats. The last byte of
+      // a unit goes alone: errors show with it, and a raw block's bytes before it are
+      // then delivered however the input was cut.
+      size_t give = magic_left_ > 0 ? 1 : std::max<size_t>(wanted_ - 1, 1);
+      give = std::min(give, input.size() - step.consumed);
       ZSTD_inBuffer in{input.data() + step.consumed, give, 0};
       ZSTD_outBuffer to{out + step.produced, room - step.produced, 0};
       const size_t result = ZSTD_decompressStream(stream_, &to, &in);
@@ -295,6 +301,7 @@ class ZstdDecompressor final : public BoundedDecompressor {
       step.consumed += in.pos;
       step.produced += to.pos;
       pending_ += in.pos;
+      magic_left_ -= std::min(magic_left_, in.pos);
       const bool unit_done = in.pos == wanted_;
       if (unit_done || result == 0) {
         accepted_ += pending_;
@@ -311,7 +318,7 @@ class ZstdDecompressor final : public BoundedDecompressor {
   }
 
   ZSTD_DStream* stream_;
-  size_t wanted_ = 1;
+  size_t wanted_ = 1, magic_left_ = 0;
   uint64_t accepted_ = 0, pending_ = 0;
   bool between_frames_ = true, any_frame_ = false;
   bool refused_ = false;  // the frame's window is larger than we allow
@@ -323,29 +330,20 @@ std::unique_ptr<Decompressor> Decompressor::create(Decoder kind, uint64_t max_ou
   switch (kind) {
     case Decoder::gzip:
     case Decoder::zlib:
-    case Decoder::deflate:
-      return std::make_unique<ZlibDecompressor>(kind, max_output);
-    case Decoder::br:
-      return std::make_unique<BrotliDecompressor>(max_output);
-    case Decoder::zstd:
-      return std::make_unique<ZstdDecompressor>(max_output);
-    default:
-      return nullptr;
+    case Decoder::deflate: return std::make_unique<ZlibDecompressor>(kind, max_output);
+    case Decoder::br: return std::make_unique<BrotliDecompressor>(max_output);
+    case Decoder::zstd: return std::make_unique<ZstdDecompressor>(max_output);
+    default: return nullptr;
   }
 }
 
 bool content_coding(std::string_view token, Decoder& out) {
   const auto is = [token](std::string_view name) { return equals_ignoring_case(token, name); };
-  if (is("gzip") || is("x-gzip"))
-    out = Decoder::gzip;
-  else if (is("deflate"))
-    out = Decoder::zlib;
-  else if (is("br"))
-    out = Decoder::br;
-  else if (is("zstd"))
-    out = Decoder::zstd;
-  else
-    return false;
+  if (is("gzip") || is("x-gzip")) out = Decoder::gzip;
+  else if (is("deflate")) out = Decoder::zlib;
+  else if (is("br")) out = Decoder::br;
+  else if (is("zstd")) out = Decoder::zstd;
+  else return false;
   return true;
 }
 

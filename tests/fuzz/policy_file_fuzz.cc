@@ -1,8 +1,10 @@
-// Policy, rule, recipient, region and context files, through their readers.
+// Policy, rule, recipient, region, context, taxonomy and client files, through
+// their readers.
 // The first byte chooses the reader, so that one corpus serves all.
 #include <cstdint>
 #include <string_view>
 
+#include "audit/client_rules.h"
 #include "audit/context.h"
 #include "audit/policy.h"
 #include "audit/recipient.h"
@@ -30,7 +32,7 @@ const vitrine::Taxonomy& taxonomy() {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
-  switch (data[0] % 5) {
+  switch (data[0] % 7) {
     case 0:
       if (auto policy = vitrine::parse_policy(text, "fuzz.yaml", taxonomy())) {
         (void)vitrine::lint_policy(*policy, {}, {}, text);
@@ -44,6 +46,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     case 3: (void)vitrine::Regions::parse(text, "fuzz.yaml"); break;
     case 4: (void)vitrine::parse_context(text, "fuzz.yaml"); break;
+    case 5: (void)vitrine::Taxonomy::parse(text, "fuzz.yaml"); break;
+    case 6: (void)vitrine::ClientRules::parse({{std::string(text), "fuzz.yaml"}}, taxonomy()); break;
   }
   return 0;
 }
