@@ -32,8 +32,7 @@ std::string percent_all(std::string_view secret) {
 }
 
 std::string percent_reserved(std::string_view secret) {
-  static constexpr std::string_view kUnreserved =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  static constexpr std::string_view kUnreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
   std::string out;
   for (char c : secret) {
     if (kUnreserved.find(c) != std::string_view::npos) out += c;
@@ -74,7 +73,8 @@ CanaryMatcher::CanaryMatcher(const std::vector<Canary>& canaries) {
 void CanaryMatcher::find(std::string_view value, std::vector<Match>& matches) const {
   matches.clear();
   for (const Needle& needle : needles_) {
-    if (!matches.empty() && matches.back().canary == needle.canary && matches.back().encoding == needle.encoding) continue;
+    if (!matches.empty() && matches.back().canary == needle.canary && matches.back().encoding == needle.encoding)
+      continue;
     if (contains(value, needle.bytes, needle.fold_case)) matches.push_back({needle.canary, needle.encoding});
   }
 }

@@ -13,16 +13,15 @@
 namespace vitrine {
 namespace {
 
-constexpr std::pair<std::string_view, Observation> kObservations[] = {{"certain", Observation::certain},
-                                                                      {"probable", Observation::probable},
-                                                                      {"unconfirmed", Observation::unconfirmed}};
+constexpr std::pair<std::string_view, Observation> kObservations[] = {
+    {"certain", Observation::certain}, {"probable", Observation::probable}, {"unconfirmed", Observation::unconfirmed}};
 constexpr std::pair<std::string_view, Location> kLocations[] = {
     {"header", Location::header}, {"cookie", Location::cookie}, {"query", Location::query},
     {"path", Location::path},     {"body", Location::body},     {"frame", Location::frame}};
-constexpr std::pair<std::string_view, int> kPlatforms[] = {{"web", 0}, {"android", 0}, {"ios", 0},
-                                                           {"desktop", 0}, {"cli", 0}, {"any", 0}};
-constexpr std::string_view kFieldLocations[] = {"connection", "tls", "header", "cookie", "query",
-                                                "path",       "body", "frame", "dns"};
+constexpr std::pair<std::string_view, int> kPlatforms[] = {{"web", 0},     {"android", 0}, {"ios", 0},
+                                                           {"desktop", 0}, {"cli", 0},     {"any", 0}};
+constexpr std::string_view kFieldLocations[] = {"connection", "tls",  "header", "cookie", "query",
+                                                "path",       "body", "frame",  "dns"};
 
 uint16_t bit(Location location) { return static_cast<uint16_t>(1u << static_cast<unsigned>(location)); }
 
@@ -48,7 +47,8 @@ Result<FieldRule> read_rule(const YamlNode& node, const Taxonomy& taxonomy) {
   rule.host = ascii_lower(map.optional_text("host").value_or(""));
   rule.url = map.optional_text("url").value_or("");
   rule.method = map.optional_text("method").value_or("");
-  if (rule.method != "" && std::any_of(rule.method.begin(), rule.method.end(), [](char c) { return c < 'A' || c > 'Z'; }))
+  if (rule.method != "" &&
+      std::any_of(rule.method.begin(), rule.method.end(), [](char c) { return c < 'A' || c > 'Z'; }))
     map.refuse("method", "a method is written in upper case");
   if (auto field = map.optional_text("field")) {
     rule.field.emplace(*field);
@@ -149,7 +149,8 @@ bool FieldRule::accepts(std::string_view value, ValueType value_type) const {
 }
 
 bool ClientFile::matches_host(std::string_view host) const {
-  return std::any_of(hosts.begin(), hosts.end(), [&](const std::string& glob) { return host_glob_matches(glob, host); });
+  return std::any_of(hosts.begin(), hosts.end(),
+                     [&](const std::string& glob) { return host_glob_matches(glob, host); });
 }
 
 Result<ClientRules> ClientRules::load(const std::vector<std::string>& folders, const Taxonomy& taxonomy) {
@@ -159,9 +160,11 @@ Result<ClientRules> ClientRules::load(const std::vector<std::string>& folders, c
     std::error_code error;
     std::vector<std::string> paths;
     fs::directory_iterator entries(folder, error);
-    if (error) return fail(ErrorCode::unreadable, "the folder of client rules cannot be read: " + error.message(), folder);
+    if (error)
+      return fail(ErrorCode::unreadable, "the folder of client rules cannot be read: " + error.message(), folder);
     for (; entries != fs::directory_iterator(); entries.increment(error)) {
-      if (error) return fail(ErrorCode::unreadable, "the folder of client rules cannot be read: " + error.message(), folder);
+      if (error)
+        return fail(ErrorCode::unreadable, "the folder of client rules cannot be read: " + error.message(), folder);
       if (entries->path().extension() == ".yaml") paths.push_back(entries->path().string());
     }
     std::sort(paths.begin(), paths.end());

@@ -199,7 +199,7 @@ struct FlowCollector::State {
   // The exchange of the part being read.
   ExchangeBrief brief;
   FlowContext* context = nullptr;
-  std::vector<FlowCell*> cells;    // by type, of `context`
+  std::vector<FlowCell*> cells;  // by type, of `context`
   std::string part_chain;
   uint64_t part_values = 0;
   bool have_brief = false;
@@ -212,8 +212,8 @@ struct FlowCollector::State {
     std::string text, path, decided_by;
   };
   struct OpenConnection {
-    std::vector<HeldValue> held;                     // at most 64
-    std::set<FlowContextKey> contexts;               // at most 64
+    std::vector<HeldValue> held;                      // at most 64
+    std::set<FlowContextKey> contexts;                // at most 64
     std::pair<uint32_t, std::string> first{~0u, {}};  // first exchange's ordinal and host
     uint64_t bytes = 0;                               // of its exchanges, client → server
   };
@@ -222,8 +222,7 @@ struct FlowCollector::State {
   void note(const char* what, uint64_t packet);
   FlowContext& context_of(const FlowContextKey& wanted, uint64_t packet);
   void enter(const Exchange& exchange, uint64_t packet);
-  void book(const ExchangeBrief& from, FlowCell& cell, const LateValue& value,
-            std::string_view chain, bool in_url);
+  void book(const ExchangeBrief& from, FlowCell& cell, const LateValue& value, std::string_view chain, bool in_url);
   Evidence evidence_of(const ExchangeBrief& from, Timestamp time, uint64_t packet, OriginId origin,
                        std::string_view path, std::string_view chain) const;
   void cookie(const Exchange& exchange, const Part& part, std::string_view name, const CookieAttributes* attributes);
@@ -444,11 +443,9 @@ void FlowCollector::end_part(const Exchange&, const Part& part) {
 void FlowCollector::State::look_for_canaries(const Field& field) {
   canary.find(field.value, matches);
   for (const CanaryMatcher::Match& match : matches) {
-    CanarySight& sight =
-        canaries[{std::string(match.canary), brief.context.host, std::string(match.encoding)}];
+    CanarySight& sight = canaries[{std::string(match.canary), brief.context.host, std::string(match.encoding)}];
     ++sight.count;
-    keep_smallest(sight.evidence,
-                  evidence_of(brief, field.time, field.packet, field.origin, field.path, part_chain));
+    keep_smallest(sight.evidence, evidence_of(brief, field.time, field.packet, field.origin, field.path, part_chain));
   }
 }
 

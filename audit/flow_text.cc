@@ -75,7 +75,8 @@ CookieAttributes read_set_cookie(std::string_view header, Timestamp now) {
       cookie.same_site = ascii_lower(value.substr(0, 16));
     }
   }
-  if (const auto lifetime = cookie_lifetime_seconds(max_age, expires, now)) cookie.max_age = std::max<int64_t>(0, *lifetime);
+  if (const auto lifetime = cookie_lifetime_seconds(max_age, expires, now))
+    cookie.max_age = std::max<int64_t>(0, *lifetime);
   return cookie;
 }
 

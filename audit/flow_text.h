@@ -22,7 +22,6 @@ std::string host_of_url(std::string_view url);
 // The path without query and fragment, at most 512 bytes.
 std::string url_path_of(std::string_view target);
 
-
 // Did the values of an exchange go without TLS? False where it is not known.
 bool is_cleartext(const ConnectionInfo& connection, std::string_view scheme);
 

@@ -10,8 +10,8 @@ namespace vitrine {
 namespace {
 
 constexpr std::string_view kEnglish[] = {
-    "illegal",   "illegally", "illegality", "unlawful", "unlawfully",  "violation", "violations", "violate",
-    "violates",  "violated",  "violating",  "breach",   "breaches",    "breached",  "breaching",  "infringement",
+    "illegal",   "illegally", "illegality", "unlawful", "unlawfully",    "violation",   "violations", "violate",
+    "violates",  "violated",  "violating",  "breach",   "breaches",      "breached",    "breaching",  "infringement",
     "infringes", "infringe",  "infringed",  "guilty",   "non-compliant", "noncompliant"};
 constexpr std::string_view kKorean[] = {"위반", "불법", "위법", "침해"};
 

@@ -24,15 +24,15 @@ namespace vitrine {
 
 struct ChatLimits {
   size_t source_bytes = 256 << 10;
-  uint32_t nesting = 100;           // of blocks and of expressions in the source; of calls when it runs
-  uint64_t steps = 4'000'000;       // nodes evaluated, and one more for each 64 bytes made or list items walked
-  size_t output_bytes = 64 << 20;   // also bounds every single string
+  uint32_t nesting = 100;          // of blocks and of expressions in the source; of calls when it runs
+  uint64_t steps = 4'000'000;      // nodes evaluated, and one more for each 64 bytes made or list items walked
+  size_t output_bytes = 64 << 20;  // also bounds every single string
 };
 
 // Names are what templates call them.
 struct ChatInput {
-  ChatValue messages;               // a list of maps: role, content, tool_calls …
-  ChatValue tools;                  // a list, or none
+  ChatValue messages;  // a list of maps: role, content, tool_calls …
+  ChatValue tools;     // a list, or none
   bool add_generation_prompt = true;
   std::string bos_token, eos_token;
   // More variables ("enable_thinking", "thinking", "documents"); later ones win.

@@ -13,14 +13,15 @@
 namespace vitrine {
 
 struct SamplingParameters {
-  float temperature = 1.0f;  // 0: greedy, the lowest id of equals
-  int32_t top_k = 0;         // the k best tokens; 0: all
-  float top_p = 1.0f;        // the fewest best tokens whose probabilities reach p; 1: all
-  float min_p = 0.0f;        // tokens at least this fraction as probable as the best; 0: all
+  float temperature = 1.0f;         // 0: greedy, the lowest id of equals
+  int32_t top_k = 0;                // the k best tokens; 0: all
+  float top_p = 1.0f;               // the fewest best tokens whose probabilities reach p; 1: all
+  float min_p = 0.0f;               // tokens at least this fraction as probable as the best; 0: all
   float repetition_penalty = 1.0f;  // Keskar et al., 2019: divides positive, multiplies negative logits of seen tokens
   float presence_penalty = 0.0f;    // OpenAI: subtracted once from tokens generated before
   float frequency_penalty = 0.0f;   // OpenAI: subtracted once per time
-  std::map<TokenId, float> logit_bias;  // added to the logit; -100 and below: never, +100 and above: as if only those were left
+  std::map<TokenId, float>
+      logit_bias;  // added to the logit; -100 and below: never, +100 and above: as if only those were left
   uint64_t seed = 0;
   int32_t top_logprobs = -1;  // -1: none; 0: the chosen token's only; at most 20
 };
@@ -35,8 +36,8 @@ struct TokenLogprob {
 
 struct Sampled {
   TokenId id = -1;
-  float logprob = 0;               // only when top_logprobs >= 0
-  std::vector<TokenLogprob> top;   // best first, lower id first of equals; at most top_logprobs
+  float logprob = 0;              // only when top_logprobs >= 0
+  std::vector<TokenLogprob> top;  // best first, lower id first of equals; at most top_logprobs
 };
 
 // Philox 4x32-10 (Salmon et al., 2011): random numbers by counter, not by state,

@@ -50,7 +50,8 @@ std::string_view parameter(std::string_view header, std::string_view name) {
 
 // What is put before JSON so that a script tag cannot read it.
 size_t hijack_prefix(std::string_view text) {
-  for (const std::string_view prefix : {std::string_view(")]}'"), std::string_view("for(;;);"), std::string_view("while(1);")}) {
+  for (const std::string_view prefix :
+       {std::string_view(")]}'"), std::string_view("for(;;);"), std::string_view("while(1);")}) {
     if (!text.starts_with(prefix)) continue;
     size_t at = prefix.size();
     while (at < text.size() && (text[at] == ',' || text[at] == '\n' || text[at] == '\r')) ++at;
@@ -64,11 +65,13 @@ bool is_json_lines(std::string_view text, uint32_t depth, bool cut) {
   if (text.empty() || (text[0] != '{' && text[0] != '[')) return false;
   JsonTokenizer json(text, depth);
   JsonToken token;
-  while (json.next(token)) {}
+  while (json.next(token)) {
+  }
   if (token.kind != JsonToken::Kind::end) return false;
   const size_t next = text.find_first_not_of(kRecordSeparator, token.offset);
   if (next == std::string_view::npos) return token.offset < text.size();  // one record
-  return (text[next] == '{' || text[next] == '[') && (cut || std::string_view("}]\n\x1e").find(text.back()) != std::string_view::npos);
+  return (text[next] == '{' || text[next] == '[') &&
+         (cut || std::string_view("}]\n\x1e").find(text.back()) != std::string_view::npos);
 }
 
 // Engine.IO and socket.io put a packet type before the JSON: 42["event",{…}].
@@ -80,8 +83,9 @@ size_t engine_io_prefix(std::string_view text) {
 
 // Media that hold no fields of ours: the leaf is emitted without trying decoders.
 bool is_closed_type(std::string_view type) {
-  return type.starts_with("image/") || type.starts_with("video/") || type.starts_with("audio/") || type.starts_with("font/") ||
-         type == "text/html" || type == "text/css" || contains(type, "javascript") || type == "application/wasm";
+  return type.starts_with("image/") || type.starts_with("video/") || type.starts_with("audio/") ||
+         type.starts_with("font/") || type == "text/html" || type == "text/css" || contains(type, "javascript") ||
+         type == "application/wasm";
 }
 
 std::string_view boundary_of(std::string_view text) {
@@ -113,7 +117,8 @@ void Extraction::body(const Part& part) {
   content_value.bytes = as_text(part.content);
   content_value.cut = !part.complete;
   content_value.content = content_value.body_like = true;
-  const bool rooted = !part.decoders.empty() && (part.decoders[0] == Decoder::har || part.decoders[0] == Decoder::exchange_log);
+  const bool rooted =
+      !part.decoders.empty() && (part.decoders[0] == Decoder::har || part.decoders[0] == Decoder::exchange_log);
   OriginNode origin = child(0, rooted ? part.decoders[0] : Decoder::stream, 0, pieces);
   origin.root = true;
   bool sse = false;
@@ -137,7 +142,8 @@ void Extraction::body(const Part& part) {
     content(content_value, {}, place);
     return;
   }
-  content(content_value, frame ? std::string_view{} : std::string_view(exchange_->message(part.direction).content_type), place);
+  content(content_value, frame ? std::string_view{} : std::string_view(exchange_->message(part.direction).content_type),
+          place);
 }
 
 void Extraction::content(const Value& value, std::string_view type, Place place) {
@@ -167,17 +173,21 @@ void Extraction::content(const Value& value, std::string_view type, Place place)
                       is_json_lines(text.substr(first), limits_.json_depth, value.cut))) {
       return json(whole, first, place);
     }
-    if (const size_t prefix = hijack_prefix(text); prefix != 0 && is_json_container(text.substr(prefix), limits_.json_depth, value.cut)) {
+    if (const size_t prefix = hijack_prefix(text);
+        prefix != 0 && is_json_container(text.substr(prefix), limits_.json_depth, value.cut)) {
       return json(whole, prefix, place);
     }
     if (field_.location == Location::frame) {
       const size_t prefix = engine_io_prefix(text);
-      if (prefix != 0 && is_json_container(text.substr(prefix), limits_.json_depth, value.cut)) return json(whole, prefix, place);
+      if (prefix != 0 && is_json_container(text.substr(prefix), limits_.json_depth, value.cut))
+        return json(whole, prefix, place);
     }
-    if (media == "application/x-www-form-urlencoded" && text.find('=') != std::string_view::npos && is_printable_text(text, value.cut)) {
+    if (media == "application/x-www-form-urlencoded" && text.find('=') != std::string_view::npos &&
+        is_printable_text(text, value.cut)) {
       return form(whole, place);
     }
-    if (const std::string_view boundary = boundary_of(text); !boundary.empty()) return multipart(whole, boundary, place);
+    if (const std::string_view boundary = boundary_of(text); !boundary.empty())
+      return multipart(whole, boundary, place);
     return this->value(whole, place);
   }
   leaf(whole, char_classes(text), place, -1);
@@ -247,7 +257,8 @@ void Extraction::multipart(const Value& value, std::string_view boundary, Place 
     const size_t begin = line + 1;
     size_t next = text.find(delimiter, begin);
     // A delimiter stands at the beginning of a line.
-    while (next != std::string_view::npos && next != begin && text[next - 1] != '\n') next = text.find(delimiter, next + 1);
+    while (next != std::string_view::npos && next != begin && text[next - 1] != '\n')
+      next = text.find(delimiter, next + 1);
     size_t end = next == std::string_view::npos ? text.size() : next;
     if (next != std::string_view::npos) {
       if (end > begin && text[end - 1] == '\n') --end;
@@ -269,8 +280,9 @@ void Extraction::multipart(const Value& value, std::string_view boundary, Place 
   }
 }
 
-void Extraction::multipart_part(std::string_view part, uint64_t offset, const Value& whole, OriginId parent, size_t index,
-                                PatternId pattern, NameCounter::Scope& scope, std::string_view outer_name) {
+void Extraction::multipart_part(std::string_view part, uint64_t offset, const Value& whole, OriginId parent,
+                                size_t index, PatternId pattern, NameCounter::Scope& scope,
+                                std::string_view outer_name) {
   std::string_view name, filename, type;
   size_t at = 0;
   // The head: lines up to an empty one.
@@ -310,7 +322,8 @@ void Extraction::multipart_part(std::string_view part, uint64_t offset, const Va
   } else {
     place = key_place(pattern, name, names_.count(scope, hash_key(name, 0)));
   }
-  for (const auto& [key, text] : {std::pair{std::string_view("filename"), filename}, std::pair{std::string_view("content-type"), type}}) {
+  for (const auto& [key, text] :
+       {std::pair{std::string_view("filename"), filename}, std::pair{std::string_view("content-type"), type}}) {
     if (text.empty()) continue;
     PathMark attribute(path_);
     Value value = make(text);

@@ -34,7 +34,8 @@ bool take_time(std::string_view token, int& hour, int& minute, int& second) {
 }
 
 int month_of(std::string_view token) {
-  static constexpr std::string_view kMonths[] = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"};
+  static constexpr std::string_view kMonths[] = {"jan", "feb", "mar", "apr", "may", "jun",
+                                                 "jul", "aug", "sep", "oct", "nov", "dec"};
   if (token.size() < 3) return 0;
   char lower[3];
   std::transform(token.begin(), token.begin() + 3, lower, [](char c) { return ascii_lower(c); });
@@ -47,7 +48,8 @@ int month_of(std::string_view token) {
 // RFC 6265's delimiters: everything but digits, letters, ':' and what is above 0x7f.
 bool is_delimiter(char c) {
   const auto u = static_cast<uint8_t>(c);
-  return u == 0x09 || (u >= 0x20 && u <= 0x2f) || (u >= 0x3b && u <= 0x40) || (u >= 0x5b && u <= 0x60) || (u >= 0x7b && u <= 0x7e);
+  return u == 0x09 || (u >= 0x20 && u <= 0x2f) || (u >= 0x3b && u <= 0x40) || (u >= 0x5b && u <= 0x60) ||
+         (u >= 0x7b && u <= 0x7e);
 }
 
 }  // namespace
@@ -107,11 +109,13 @@ std::optional<Timestamp> parse_cookie_date(std::string_view text) {
   }
   if (year >= 70 && year <= 99) year += 1900;
   if (year >= 0 && year <= 69) year += 2000;
-  if (hour < 0 || hour > 23 || minute > 59 || second > 59 || month == 0 || year < 1601 || year > 9999) return std::nullopt;
+  if (hour < 0 || hour > 23 || minute > 59 || second > 59 || month == 0 || year < 1601 || year > 9999)
+    return std::nullopt;
   const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day < 0 ? 0 : day))};
   if (!date.ok()) return std::nullopt;
-  const int64_t seconds = std::chrono::sys_days(date).time_since_epoch().count() * int64_t{86400} + hour * 3600 + minute * 60 + second;
+  const int64_t seconds =
+      std::chrono::sys_days(date).time_since_epoch().count() * int64_t{86400} + hour * 3600 + minute * 60 + second;
   // Nanoseconds reach to the year 2262; a later date means "for ever".
   constexpr int64_t kLast = INT64_MAX / 1'000'000'000;
   return Timestamp{std::clamp(seconds, -kLast, kLast) * 1'000'000'000};

@@ -45,10 +45,8 @@ void ExchangeBuilder::hole(ExchangeState& x, Direction direction, const HttpEven
   m.holes = true;
   m.hole_cause = event.cause;
   const uint64_t length = event.pieces.empty() ? 0 : event.pieces.front().length;
-  if (m.websocket)
-    m.websocket->gap(length, event.cause, event.time, event.packet);
-  else
-    m.body.hole(event.cause);
+  if (m.websocket) m.websocket->gap(length, event.cause, event.time, event.packet);
+  else m.body.hole(event.cause);
 }
 
 void ExchangeBuilder::end_chunk() {

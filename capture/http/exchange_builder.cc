@@ -9,12 +9,9 @@ namespace {
 
 CloseReason reason_of(Cause cause) {
   switch (cause) {
-    case Cause::gap:
-      return CloseReason::gap;
-    case Cause::malformed:
-      return CloseReason::malformed;
-    default:
-      return CloseReason::connection_closed;
+    case Cause::gap: return CloseReason::gap;
+    case Cause::malformed: return CloseReason::malformed;
+    default: return CloseReason::connection_closed;
   }
 }
 
@@ -61,10 +58,8 @@ void ExchangeBuilder::on_http(const HttpEvent& event) {
   x->exchange.last_packet = std::max(x->exchange.last_packet, event.packet);
   switch (event.kind) {
     case HttpEvent::Kind::data:
-      if (event.cause != Cause::decoded)
-        hole(*x, event.direction, event);
-      else
-        data(*x, event);
+      if (event.cause != Cause::decoded) hole(*x, event.direction, event);
+      else data(*x, event);
       return;
     case HttpEvent::Kind::trailers: {
       MessageState& m = x->messages[index(event.direction)];
@@ -84,8 +79,7 @@ void ExchangeBuilder::on_http(const HttpEvent& event) {
       }
       close_if_ended(*x, event.time, event.packet);
       return;
-    default:
-      return;
+    default: return;
   }
 }
 

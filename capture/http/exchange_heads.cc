@@ -75,16 +75,11 @@ void ExchangeBuilder::request_head(ExchangeState& x, const HttpEvent& event) {
   for (const HeaderField& f : event.headers) {
     if (f.name.empty()) continue;
     if (f.name.front() == ':') {
-      if (f.name == ":method")
-        e.method = f.value;
-      else if (f.name == ":path")
-        target = f.value;
-      else if (f.name == ":scheme")
-        scheme = f.value;
-      else if (f.name == ":authority")
-        authority = f.value;
-      else if (f.name == ":protocol")
-        protocol = f.value;
+      if (f.name == ":method") e.method = f.value;
+      else if (f.name == ":path") target = f.value;
+      else if (f.name == ":scheme") scheme = f.value;
+      else if (f.name == ":authority") authority = f.value;
+      else if (f.name == ":protocol") protocol = f.value;
       continue;
     }
     switch (f.name.size()) {
@@ -101,8 +96,7 @@ void ExchangeBuilder::request_head(ExchangeState& x, const HttpEvent& event) {
         if (equals_ignoring_case(f.name, "sec-websocket-extensions"))
           offers_websocket = parse_websocket_extensions(f.value).deflate;
         break;
-      default:
-        break;
+      default: break;
     }
   }
   x.deflate_offered = offers_websocket;
@@ -163,14 +157,10 @@ void ExchangeBuilder::message_head(ExchangeState& x, Direction direction, const 
     if (equals_ignoring_case(token, "identity")) return;
     std::string name = ascii_lower(token.substr(0, 64));
     Decoder decoder{};
-    if (content_coding(token, decoder))
-      decoders.insert(decoders.begin(), decoder);
-    else if (unknown.empty())
-      unknown = name;
-    if (message.content_codings.size() < 8)
-      message.content_codings.push_back(std::move(name));
-    else
-      unknown = "more than 8 codings";
+    if (content_coding(token, decoder)) decoders.insert(decoders.begin(), decoder);
+    else if (unknown.empty()) unknown = name;
+    if (message.content_codings.size() < 8) message.content_codings.push_back(std::move(name));
+    else unknown = "more than 8 codings";
   };
   for (const HeaderField& f : event.headers) {
     switch (f.name.size()) {
@@ -183,8 +173,7 @@ void ExchangeBuilder::message_head(ExchangeState& x, Direction direction, const 
       case 17:
         if (equals_ignoring_case(f.name, "transfer-encoding")) transfer = f.value;
         break;
-      default:
-        break;
+      default: break;
     }
   }
   if (event.protocol != Protocol::http2) {

@@ -19,15 +19,9 @@ size_t Http1Framer::on_chunk(const StreamChunk& chunk) {
   now_ = in;
   retired_.clear();
   switch (chunk.kind) {
-    case StreamChunk::Kind::data:
-      run(s, in);
-      return chunk.bytes.size() - in.bytes.size();
-    case StreamChunk::Kind::gap:
-      gap(s, chunk);
-      return 0;
-    case StreamChunk::Kind::close:
-      close(s, chunk.close, in);
-      return 0;
+    case StreamChunk::Kind::data: run(s, in); return chunk.bytes.size() - in.bytes.size();
+    case StreamChunk::Kind::gap: gap(s, chunk); return 0;
+    case StreamChunk::Kind::close: close(s, chunk.close, in); return 0;
   }
   return 0;
 }
@@ -35,26 +29,16 @@ size_t Http1Framer::on_chunk(const StreamChunk& chunk) {
 void Http1Framer::run(Side& s, Input& in) {
   while (!in.bytes.empty() && !switched_) {
     switch (s.state) {
-      case State::start:
-        read_start(s, in);
-        break;
-      case State::resync:
-        read_resync(s, in);
-        break;
+      case State::start: read_start(s, in); break;
+      case State::resync: read_resync(s, in); break;
       case State::length:
       case State::chunk_data:
       case State::until_close:
       case State::raw:
-      case State::tunnel:
-        read_body(s, in);
-        break;
+      case State::tunnel: read_body(s, in); break;
       case State::chunk_size:
-      case State::chunk_end:
-        read_line_state(s, in);
-        break;
-      case State::trailers:
-        read_trailers(s, in);
-        break;
+      case State::chunk_end: read_line_state(s, in); break;
+      case State::trailers: read_trailers(s, in); break;
       case State::closed:
         sink_.on_bytes(s.direction, 0, Cause::malformed, in.bytes.size());
         in.bytes = {};

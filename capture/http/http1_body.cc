@@ -51,10 +51,8 @@ void Http1Framer::read_body(Side& s, Input& in) {
   if (!counted) return;
   s.remaining -= take;
   if (s.remaining > 0) return;
-  if (s.state == State::length)
-    end_message(s, Cause::decoded, in);
-  else
-    s.state = State::chunk_end;
+  if (s.state == State::length) end_message(s, Cause::decoded, in);
+  else s.state = State::chunk_end;
 }
 
 // Chunk-size lines and the line end behind chunk data (RFC 9112 7.1).

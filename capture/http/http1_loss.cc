@@ -36,10 +36,8 @@ const std::string& Http1Framer::retire(std::string bytes) {
 
 void Http1Framer::skip(Side& s, uint64_t bytes) {
   if (bytes == 0) return;
-  if (confirmed_)
-    sink_.on_bytes(s.direction, 0, s.skip_cause, bytes);
-  else
-    s.unconfirmed += bytes;
+  if (confirmed_) sink_.on_bytes(s.direction, 0, s.skip_cause, bytes);
+  else s.unconfirmed += bytes;
 }
 
 void Http1Framer::confirm(Protocol protocol) {
@@ -127,12 +125,8 @@ void Http1Framer::gap(Side& s, const StreamChunk& chunk) {
       if (s.state == State::start) lose(s, cause);
       return;
     case State::until_close:
-    case State::raw:
-      hole(length);
-      return;
-    case State::tunnel:
-      account(s.message, length);
-      return;
+    case State::raw: hole(length); return;
+    case State::tunnel: account(s.message, length); return;
     case State::start:
     case State::resync:
       if (!s.buffer.empty() && s.state == State::start) issue(cause, "http1: head cut by a gap", chunk.packet);
@@ -142,9 +136,7 @@ void Http1Framer::gap(Side& s, const StreamChunk& chunk) {
       account(0, length);
       lose(s, cause);
       return;
-    case State::closed:
-      account(0, length);
-      return;
+    case State::closed: account(0, length); return;
   }
 }
 
@@ -158,25 +150,18 @@ void Http1Framer::close(Side& s, StreamChunk::Close how, const Input& in) {
         sink_.on_bytes(s.direction, 0, Cause::truncated, s.buffer.size());
       }
       break;
-    case State::resync:
-      skip(s, s.buffer.size());
-      break;
+    case State::resync: skip(s, s.buffer.size()); break;
     case State::chunk_size:
     case State::chunk_end:
     case State::trailers:
       if (!s.buffer.empty()) sink_.on_bytes(s.direction, s.message, Cause::truncated, s.buffer.size());
       [[fallthrough]];
     case State::length:
-    case State::chunk_data:
-      end_message(s, Cause::truncated, in);
-      break;
+    case State::chunk_data: end_message(s, Cause::truncated, in); break;
     case State::until_close:
     case State::raw:
-    case State::tunnel:
-      end_message(s, fin ? Cause::decoded : Cause::truncated, in);
-      break;
-    case State::closed:
-      break;
+    case State::tunnel: end_message(s, fin ? Cause::decoded : Cause::truncated, in); break;
+    case State::closed: break;
   }
   s.buffer.clear();
   s.state = State::closed;

@@ -47,39 +47,21 @@ void Http2Framer::on_chunk(const StreamChunk& chunk) {
   Input in{chunk.bytes, chunk.offset, chunk.time, chunk.packet};
   retired_.clear();
   switch (chunk.kind) {
-    case StreamChunk::Kind::data:
-      run(s, in);
-      break;
-    case StreamChunk::Kind::gap:
-      gap(s, chunk);
-      break;
-    case StreamChunk::Kind::close:
-      close(s, in);
-      break;
+    case StreamChunk::Kind::data: run(s, in); break;
+    case StreamChunk::Kind::gap: gap(s, chunk); break;
+    case StreamChunk::Kind::close: close(s, in); break;
   }
 }
 
 void Http2Framer::run(Side& s, Input& in) {
   while (!in.bytes.empty()) {
     switch (s.state) {
-      case State::preface:
-        read_preface(s, in);
-        break;
-      case State::frame_header:
-        read_frame_header(s, in);
-        break;
-      case State::data:
-        read_data(s, in);
-        break;
-      case State::buffered:
-        read_buffered(s, in);
-        break;
-      case State::skipped:
-        read_skipped(s, in);
-        break;
-      case State::resync:
-        read_resync(s, in);
-        break;
+      case State::preface: read_preface(s, in); break;
+      case State::frame_header: read_frame_header(s, in); break;
+      case State::data: read_data(s, in); break;
+      case State::buffered: read_buffered(s, in); break;
+      case State::skipped: read_skipped(s, in); break;
+      case State::resync: read_resync(s, in); break;
       case State::closed:
         sink_.on_bytes(s.direction, 0, Cause::malformed, in.bytes.size());
         in.bytes = {};
@@ -162,10 +144,8 @@ void Http2Framer::begin_frame(Side& s, const FrameHeader& frame, const Input& in
     s.state = followed ? State::data : State::skipped;
     s.pad_length_due = followed && (frame.flags & kPadded) != 0;
     if (s.remaining == 0) {
-      if (followed)
-        end_data(s, in);
-      else
-        s.state = State::frame_header;
+      if (followed) end_data(s, in);
+      else s.state = State::frame_header;
     }
     return;
   }
@@ -295,9 +275,7 @@ void Http2Framer::payload(Side& s, Bytes bytes, uint64_t offset, const Input& in
       emit(HttpEvent::Kind::reset, s, stream, {}, in, in.packet);
       return;
     }
-    default:
-      header_frame(s, bytes, offset, in);
-      return;
+    default: header_frame(s, bytes, offset, in); return;
   }
 }
 

@@ -12,10 +12,8 @@ void Http2Framer::header_frame(Side& s, Bytes bytes, uint64_t offset, const Inpu
     good = good && s.block_open;
   } else {
     if (s.frame.flags & kPadded) {
-      if (bytes.empty())
-        good = false;
-      else
-        back = bytes[0];
+      if (bytes.empty()) good = false;
+      else back = bytes[0];
       front = 1;
     }
     if (s.frame.type == kHeaders && (s.frame.flags & kPriorityFlag)) front += 5;
@@ -143,10 +141,8 @@ void Http2Framer::finish_block(Side& s, Bytes block, const Input& in) {
                                        [](const HeaderField& f) { return f.name == ":status"; });
       const bool informational =
           status != head_.fields.end() && status->value.size() == 3 && status->value[0] == '1' && d == 1;
-      if (informational && !s.block_end_stream)
-        kind = HttpEvent::Kind::informational;
-      else
-        stream->head[d] = true;
+      if (informational && !s.block_end_stream) kind = HttpEvent::Kind::informational;
+      else stream->head[d] = true;
     }
   }
   if (stream != nullptr) emit(kind, s, id, s.block_pieces, in, s.block_packet);

@@ -13,17 +13,13 @@ constexpr uint32_t kResyncStream = 1 << 24;
 bool telling(const FrameHeader& h) {
   if (h.stream >= kResyncStream) return false;
   switch (h.type) {
-    case kHeaders:
-      return h.stream % 2 == 1 && (h.flags & kEndHeaders) != 0;
-    case kSettings:
-      return h.length <= 120 && (h.length > 0 || (h.flags & kAck) != 0);
+    case kHeaders: return h.stream % 2 == 1 && (h.flags & kEndHeaders) != 0;
+    case kSettings: return h.length <= 120 && (h.length > 0 || (h.flags & kAck) != 0);
     case kPing:
     case kGoaway:
     case kRstStream:
-    case kWindowUpdate:
-      return true;
-    default:
-      return false;
+    case kWindowUpdate: return true;
+    default: return false;
   }
 }
 

@@ -48,12 +48,9 @@ Verdict first_bytes(Direction direction, std::string_view bytes, bool any_frame)
 
 CloseReason reason_of(StreamChunk::Close close) {
   switch (close) {
-    case StreamChunk::Close::fin:
-      return CloseReason::connection_closed;
-    case StreamChunk::Close::reset:
-      return CloseReason::reset;
-    default:
-      return CloseReason::end_of_capture;
+    case StreamChunk::Close::fin: return CloseReason::connection_closed;
+    case StreamChunk::Close::reset: return CloseReason::reset;
+    default: return CloseReason::end_of_capture;
   }
 }
 
@@ -137,9 +134,7 @@ struct HttpConnection::State {
 
   void dispatch(const StreamChunk& chunk) {
     switch (mode) {
-      case Mode::undecided:
-        decide(chunk);
-        return;
+      case Mode::undecided: decide(chunk); return;
       case Mode::unknown:
         if (chunk.kind == StreamChunk::Kind::data) {
           builder.on_bytes(chunk.direction, 0, Cause::unsupported, chunk.bytes.size());
@@ -153,9 +148,7 @@ struct HttpConnection::State {
         if (http1->switched()) switch_to_http2(chunk, used);
         break;
       }
-      case Mode::http2:
-        http2->on_chunk(chunk);
-        break;
+      case Mode::http2: http2->on_chunk(chunk); break;
     }
     if (chunk.kind == StreamChunk::Kind::close) {
       closed[static_cast<size_t>(chunk.direction)] = true;

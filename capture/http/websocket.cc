@@ -116,18 +116,12 @@ void WebSocketParser::begin_frame(uint64_t packet) {
   const bool known = opcode <= kBinary || (opcode >= kClose && opcode <= kPong);
   const bool compressed = rsv == 0x40 && deflate_ && (opcode == kText || opcode == kBinary);
   const char* wrong = nullptr;
-  if (!known)
-    wrong = "websocket: reserved opcode";
-  else if (rsv != 0 && !compressed)
-    wrong = "websocket: reserved bit without an extension";
-  else if (length >> 63)
-    wrong = "websocket: frame length beyond 2^63";
-  else if (control_ && (!fin_ || length > 125))
-    wrong = "websocket: fragmented or long control frame";
-  else if (opcode == kContinuationFrame && !open_)
-    wrong = "websocket: continuation without a message";
-  else if ((opcode == kText || opcode == kBinary) && open_)
-    wrong = "websocket: message inside a message";
+  if (!known) wrong = "websocket: reserved opcode";
+  else if (rsv != 0 && !compressed) wrong = "websocket: reserved bit without an extension";
+  else if (length >> 63) wrong = "websocket: frame length beyond 2^63";
+  else if (control_ && (!fin_ || length > 125)) wrong = "websocket: fragmented or long control frame";
+  else if (opcode == kContinuationFrame && !open_) wrong = "websocket: continuation without a message";
+  else if ((opcode == kText || opcode == kBinary) && open_) wrong = "websocket: message inside a message";
   if (wrong != nullptr) {
     sink_.on_websocket_bytes(Cause::malformed, size);
     die(Cause::malformed, wrong, packet);
@@ -172,10 +166,8 @@ void WebSocketParser::payload(Bytes bytes, uint64_t offset) {
   const size_t room = static_cast<size_t>(kMessageBound) - content_.size();
   if (bytes.size() > room) cut_ = Cause::truncated;
   const Bytes kept = bytes.first(std::min(room, bytes.size()));
-  if (masked_)
-    unmask(mask_, mask_at_, kept, content_);
-  else
-    content_.append(as_text(kept));
+  if (masked_) unmask(mask_, mask_at_, kept, content_);
+  else content_.append(as_text(kept));
   mask_at_ = (mask_at_ + bytes.size()) & 3;
 }
 

@@ -49,8 +49,9 @@ bool parse_name(std::string_view text, std::initializer_list<Enum> values, Enum&
   return false;
 }
 
-constexpr std::initializer_list<Cause> kAllCauses = {Cause::decoded,   Cause::no_key,    Cause::unsupported, Cause::gap,
-                                                     Cause::truncated, Cause::malformed, Cause::opaque,      Cause::refused};
+constexpr std::initializer_list<Cause> kAllCauses = {Cause::decoded, Cause::no_key,    Cause::unsupported,
+                                                     Cause::gap,     Cause::truncated, Cause::malformed,
+                                                     Cause::opaque,  Cause::refused};
 
 class LogReader {
  public:
@@ -93,7 +94,8 @@ class LogReader {
   // The log ended, or another one begins: whatever is open ends here.
   void finish() {
     while (!exchanges_.empty()) end_exchange(exchanges_.begin(), CloseReason::end_of_capture);
-    for (auto& [id, connection] : connections_) sink_.connection(connection->info, ExchangeSink::ConnectionEvent::closed);
+    for (auto& [id, connection] : connections_)
+      sink_.connection(connection->info, ExchangeSink::ConnectionEvent::closed);
     connections_.clear();
   }
 
@@ -107,7 +109,8 @@ class LogReader {
     Sha256Stream messages[2];  // of WebSocket messages and events
     bool streamed[2] = {false, false};
   };
-  using OpenMap = std::map<std::pair<uint64_t, uint64_t>, std::unique_ptr<Open>>;  // (connection, ordinal) as the log numbers them
+  using OpenMap =
+      std::map<std::pair<uint64_t, uint64_t>, std::unique_ptr<Open>>;  // (connection, ordinal) as the log numbers them
 
   void bad(std::string_view what, Cause cause = Cause::malformed) {
     sink_.issue({cause, "exchange log: " + std::string(what), line_, 0});
@@ -141,8 +144,9 @@ class LogReader {
   Status head(const Node* root) {
     if (integer(root, "version") != 1) {
       const Node* version = tree_.find(root, "version");
-      return fail(ErrorCode::unsupported,
-                  "exchange log of version " + std::string(version == nullptr ? "?" : version->text.substr(0, 32)) + "; version 1 is read");
+      return fail(ErrorCode::unsupported, "exchange log of version " +
+                                              std::string(version == nullptr ? "?" : version->text.substr(0, 32)) +
+                                              "; version 1 is read");
     }
     if (headed_) finish();
     headed_ = true;
@@ -191,7 +195,8 @@ class LogReader {
       const std::string_view given = tree_.string(root, name);
       if (!given.empty() && !parse_endpoint(given, *end)) bad("client or server is no address with a port");
     }
-    if (info.server.ip.family == 0) info.server.port = static_cast<uint16_t>(std::min<uint64_t>(integer(root, "server_port"), 65535));
+    if (info.server.ip.family == 0)
+      info.server.port = static_cast<uint16_t>(std::min<uint64_t>(integer(root, "server_port"), 65535));
     info.process = text(root, "process");
     info.protocol = text(root, "protocol");
     info.mid_stream = tree_.boolean(root, "mid_stream", false);
@@ -258,7 +263,8 @@ class LogReader {
     else if (kind == "message") part.kind = Part::Kind::message;
     else if (kind == "trailers") part.kind = Part::Kind::trailers;
     else return bad("unknown part kind");
-    if (!parse_name(tree_.string(root, "direction"), {Direction::client_to_server, Direction::server_to_client}, part.direction)) {
+    if (!parse_name(tree_.string(root, "direction"), {Direction::client_to_server, Direction::server_to_client},
+                    part.direction)) {
       return bad("part without a direction");
     }
     part.time = time(root);
@@ -267,10 +273,12 @@ class LogReader {
     exchange.closed = std::max(exchange.closed, part.time);
     part.text = tree_.boolean(root, "text", false);
     part.complete = tree_.boolean(root, "complete", true);
-    if (const std::string_view cause = tree_.string(root, "cause"); !cause.empty() && !parse_name(cause, kAllCauses, part.cause)) {
+    if (const std::string_view cause = tree_.string(root, "cause");
+        !cause.empty() && !parse_name(cause, kAllCauses, part.cause)) {
       return bad("unknown cause");
     }
-    if (const Protocol protocol = protocol_named(tree_.string(root, "protocol")); protocol != Protocol::unknown) exchange.protocol = protocol;
+    if (const Protocol protocol = protocol_named(tree_.string(root, "protocol")); protocol != Protocol::unknown)
+      exchange.protocol = protocol;
     exchange.message(part.direction).seen = true;
     if (part.kind == Part::Kind::headers || part.kind == Part::Kind::trailers) return headers(root, exchange, part);
     content(root, open, part);
@@ -296,7 +304,8 @@ class LogReader {
     const bool counted = tree_.find(root, "wire_bytes") != nullptr;
     part.wire_bytes = counted ? integer(root, "wire_bytes") : part.content.size();
     Message& message = open.exchange.message(part.direction);
-    if (const std::string_view type = text(root, "content_type"); !type.empty()) assign_media_type(message.content_type, type);
+    if (const std::string_view type = text(root, "content_type"); !type.empty())
+      assign_media_type(message.content_type, type);
     message.content_bytes += part.content.size();
     message.wire_bytes += part.wire_bytes;
     if (part.kind == Part::Kind::body) {
@@ -322,7 +331,8 @@ class LogReader {
         bad("header that is no pair of strings");
         continue;
       }
-      HeaderField field{name->text, value->text, static_cast<uint32_t>(value->offset - list->offset), static_cast<uint32_t>(value->length)};
+      HeaderField field{name->text, value->text, static_cast<uint32_t>(value->offset - list->offset),
+                        static_cast<uint32_t>(value->length)};
       if (const Node* form = tree_.next(value); form != nullptr && form->text == "base64") {
         std::string& raw_name = decoded_.emplace_back();
         std::string& raw_value = decoded_.emplace_back();
@@ -370,7 +380,8 @@ class LogReader {
       if (side == nullptr) continue;
       message.seen = tree_.boolean(side, "seen", message.seen);
       message.complete = tree_.boolean(side, "complete", false);
-      if (const std::string_view media = text(side, "content_type"); !media.empty()) assign_media_type(message.content_type, media);
+      if (const std::string_view media = text(side, "content_type"); !media.empty())
+        assign_media_type(message.content_type, media);
       counts(tree_.find(side, "bytes"), message.bytes);
       if (tree_.find(side, "content_bytes") != nullptr) message.content_bytes = integer(side, "content_bytes");
       if (tree_.find(side, "wire_bytes") != nullptr) message.wire_bytes = integer(side, "wire_bytes");
@@ -410,7 +421,8 @@ class LogReader {
     info.mid_stream = tree_.boolean(root, "mid_stream", info.mid_stream);
     read_tls(tree_.find(root, "tls"), info);
     for (const Direction d : kDirections) counts(tree_.find(root, to_string(d)), info.overhead[static_cast<size_t>(d)]);
-    for (auto exchange = exchanges_.lower_bound({key, 0}); exchange != exchanges_.end() && exchange->first.first == key;) {
+    for (auto exchange = exchanges_.lower_bound({key, 0});
+         exchange != exchanges_.end() && exchange->first.first == key;) {
       end_exchange(exchange++, CloseReason::connection_closed);
     }
     sink_.connection(info, ExchangeSink::ConnectionEvent::closed);
@@ -421,7 +433,8 @@ class LogReader {
     const Connection* connection = connection_of(root);
     if (connection == nullptr) return;
     DnsName name;
-    if (!parse_name(tree_.string(root, "direction"), {Direction::client_to_server, Direction::server_to_client}, name.direction)) {
+    if (!parse_name(tree_.string(root, "direction"), {Direction::client_to_server, Direction::server_to_client},
+                    name.direction)) {
       return bad("dns without a direction");
     }
     name.name = text(root, "name");
@@ -485,7 +498,8 @@ Status read_exchange_log(Bytes file, ExchangeSink& sink) {
   uint64_t number = 0;
   for (uint64_t begin = 0; begin < file.size();) {
     const void* found = std::memchr(file.data() + begin, '\n', file.size() - begin);
-    const uint64_t end = found == nullptr ? file.size() : static_cast<uint64_t>(static_cast<const uint8_t*>(found) - file.data());
+    const uint64_t end =
+        found == nullptr ? file.size() : static_cast<uint64_t>(static_cast<const uint8_t*>(found) - file.data());
     ++number;
     const std::string_view line = as_text(file.subspan(begin, end - begin));
     if (line.find_first_not_of(" \t\r") != line.npos) {
@@ -493,7 +507,8 @@ Status read_exchange_log(Bytes file, ExchangeSink& sink) {
       if (!status) {
         // Another version further down: what was read so far stands.
         if (number == 1) return status;
-        sink.issue({Cause::unsupported, "exchange log: " + status.error().message + "; the rest is not read", number, 0});
+        sink.issue(
+            {Cause::unsupported, "exchange log: " + status.error().message + "; the rest is not read", number, 0});
         break;
       }
     }

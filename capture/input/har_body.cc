@@ -50,7 +50,8 @@ void HarEntry::request_body(const Node* request) {
   if (message.content_type.empty()) assign_media_type(message.content_type, tree_.string(post, "mimeType"));
   if (text != nullptr && text->kind == JsonToken::Kind::string && !text->text.empty()) {
     // "encoding": Charles; "_encoding": other proxies.
-    return body(kRequest, text, tree_.string(post, "encoding") == "base64" || tree_.string(post, "_encoding") == "base64");
+    return body(kRequest, text,
+                tree_.string(post, "encoding") == "base64" || tree_.string(post, "_encoding") == "base64");
   }
   const Node* params = tree_.find(post, "params");
   if (tree_.first(params) != nullptr) return request_parameters(post, params);
@@ -69,7 +70,8 @@ void HarEntry::request_parameters(const Node* post, const Node* params) {
   // name without a value.
   const Node* name = tree_.find(first, "name");
   const std::string_view text = tree_.string(first, "name");
-  if (tree_.next(first) == nullptr && tree_.string(first, "value").empty() && !text.empty() && (text[0] == '{' || text[0] == '[')) {
+  if (tree_.next(first) == nullptr && tree_.string(first, "value").empty() && !text.empty() &&
+      (text[0] == '{' || text[0] == '[')) {
     return deliver(kRequest, span_of(name), as_bytes(text), text.size(), kSteps, cause);
   }
   std::string content;
@@ -82,7 +84,8 @@ void HarEntry::request_parameters(const Node* post, const Node* params) {
         content += "; filename=";
         append_quoted(content, file);
       }
-      if (const std::string_view type = tree_.string(item, "contentType"); !type.empty()) content.append("\r\nContent-Type: ").append(type);
+      if (const std::string_view type = tree_.string(item, "contentType"); !type.empty())
+        content.append("\r\nContent-Type: ").append(type);
       content.append("\r\n\r\n").append(tree_.string(item, "value")).append("\r\n");
     } else {
       if (!content.empty()) content.push_back('&');
@@ -159,15 +162,19 @@ void HarEntry::body(Direction direction, const Node* text, bool base64) {
   if (direction == kRequest && bytes.size() > 2 && bytes[0] == 0x1f && bytes[1] == 0x8b) {
     const Inflated inflated = decompress(Decoder::gzip, bytes, kBodyBound);
     exchange_.message(direction).content_codings = {"gzip"};
-    const Cause inflating = inflated.complete ? cause : inflated.state == Decompressor::State::malformed ? Cause::malformed : Cause::truncated;
+    const Cause inflating = inflated.complete                                  ? cause
+                            : inflated.state == Decompressor::State::malformed ? Cause::malformed
+                                                                               : Cause::truncated;
     return deliver(direction, span_of(text), as_bytes(inflated.bytes), bytes.size(), kGzip, inflating);
   }
   deliver(direction, span_of(text), bytes, bytes.size(), kBase64, cause);
 }
 
-void HarEntry::deliver(Direction direction, StreamSpan span, Bytes content, uint64_t wire, std::span<const Decoder> steps, Cause cause) {
+void HarEntry::deliver(Direction direction, StreamSpan span, Bytes content, uint64_t wire,
+                       std::span<const Decoder> steps, Cause cause) {
   Message& message = exchange_.message(direction);
-  if (cause != Cause::decoded) incomplete(direction, cause == Cause::malformed ? CloseReason::malformed : CloseReason::end_of_capture);
+  if (cause != Cause::decoded)
+    incomplete(direction, cause == Cause::malformed ? CloseReason::malformed : CloseReason::end_of_capture);
   message.wire_bytes = wire;
   message.content_bytes = content.size();
   message.sha256 = to_hex(sha256(content));

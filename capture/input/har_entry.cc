@@ -16,8 +16,8 @@ StreamSpan span_of(const JsonTree::Node* node) { return {node->offset, node->len
 
 bool is_scalar(const JsonTree::Node* node) {
   using Kind = JsonToken::Kind;
-  return node != nullptr && (node->kind == Kind::string || node->kind == Kind::number || node->kind == Kind::literal_true ||
-                             node->kind == Kind::literal_false);
+  return node != nullptr && (node->kind == Kind::string || node->kind == Kind::number ||
+                             node->kind == Kind::literal_true || node->kind == Kind::literal_false);
 }
 
 std::string_view trimmed_ip(std::string_view text) {
@@ -55,13 +55,15 @@ bool HarEntry::transmitted(const Node* entry, std::string_view url) {
     return false;
   }
   // Chrome: "_fromCache": "disk"|"memory"; Safari: "_fetchType": "Disk Cache"|"Memory Cache".
-  if (!tree_.string(entry, "_fromCache").empty() || tree_.string(entry, "_fetchType").find("Cache") != std::string_view::npos) {
+  if (!tree_.string(entry, "_fromCache").empty() ||
+      tree_.string(entry, "_fetchType").find("Cache") != std::string_view::npos) {
     issue(Cause::decoded, "entry answered from the browser's cache: nothing was transmitted");
     return false;
   }
   const Node* response = tree_.find(entry, "response");
   const std::string_view error = tree_.string(response, "_error");
-  if (error == "net::ERR_BLOCKED_BY_CLIENT" || error == "net::ERR_BLOCKED_BY_ADMINISTRATOR" || error == "net::ERR_BLOCKED_BY_CSP") {
+  if (error == "net::ERR_BLOCKED_BY_CLIENT" || error == "net::ERR_BLOCKED_BY_ADMINISTRATOR" ||
+      error == "net::ERR_BLOCKED_BY_CSP") {
     issue(Cause::decoded, "entry blocked inside the browser: nothing was transmitted");
     return false;
   }
@@ -72,7 +74,8 @@ void HarEntry::emit() {
   const Node* entry = &tree_.root();
   const Node* request = tree_.find(entry, "request");
   const Node* url = tree_.find(request, "url");
-  if (url == nullptr || url->kind != JsonToken::Kind::string) return issue(Cause::malformed, "entry without a request URL");
+  if (url == nullptr || url->kind != JsonToken::Kind::string)
+    return issue(Cause::malformed, "entry without a request URL");
   if (!transmitted(entry, url->text)) return;
   if (!split_url(url->text, exchange_)) return issue(Cause::malformed, "entry whose request URL names no host");
   const auto started = parse_rfc3339(tree_.string(entry, "startedDateTime"));
@@ -104,7 +107,8 @@ void HarEntry::emit() {
     response_body(entry, response);
   } else {
     // Aborted or refused: status 0 (browsers) or -1 (Playwright).
-    if (damage_ == Cause::decoded) issue(Cause::gap, "entry without a response: whether its request left the client is not known");
+    if (damage_ == Cause::decoded)
+      issue(Cause::gap, "entry without a response: whether its request left the client is not known");
     incomplete(kResponse, CloseReason::connection_closed);
   }
   websocket_messages(tree_.find(entry, "_webSocketMessages"));
@@ -131,7 +135,10 @@ void HarEntry::describe_connection(const Node* entry, const Node* response) {
     case Protocol::http11:
     case Protocol::websocket: connection_.protocol = "http/1.1"; break;
     case Protocol::http10: connection_.protocol = "http/1.0"; break;
-    case Protocol::unknown: connection_.protocol = ascii_lower(version).starts_with("h3") || ascii_lower(version) == "http/3" ? "h3" : "unknown"; break;
+    case Protocol::unknown:
+      connection_.protocol =
+          ascii_lower(version).starts_with("h3") || ascii_lower(version) == "http/3" ? "h3" : "unknown";
+      break;
   }
   connection_.server.ip = IpAddress::parse(trimmed_ip(tree_.string(entry, "serverIPAddress")));
   connection_.tls = exchange_.scheme == "https" || exchange_.scheme == "wss";
@@ -162,7 +169,8 @@ void HarEntry::head(const Node* message, Direction direction) {
     headers_.push_back({name, value->text, static_cast<uint32_t>(offset), static_cast<uint32_t>(value->length)});
     bytes += name.size() + value->text.size() + 4;
     cookie |= equals_ignoring_case(name, "cookie");
-    if (equals_ignoring_case(name, "content-length")) std::from_chars(value->text.data(), value->text.data() + value->text.size(), content_length_);
+    if (equals_ignoring_case(name, "content-length"))
+      std::from_chars(value->text.data(), value->text.data() + value->text.size(), content_length_);
     note_header(exchange_, direction, name, value->text);
   }
   if (list != nullptr && list->cut) out.complete = false;
@@ -225,7 +233,8 @@ void HarEntry::websocket_messages(const Node* list) {
     const std::string_view type = tree_.string(item, "type");
     const bool sent = type == "send" || type == "request";
     if (!sent && type != "receive" && type != "response") {
-      issue(Cause::unsupported, type == "error" ? "a WebSocket error, which is no message" : "WebSocket message of unknown type");
+      issue(Cause::unsupported,
+            type == "error" ? "a WebSocket error, which is no message" : "WebSocket message of unknown type");
       continue;
     }
     const Direction direction = sent ? kRequest : kResponse;

@@ -12,9 +12,9 @@ struct KnownPort {
   uint16_t port;
   std::string_view protocol;
 };
-constexpr KnownPort kKnownPorts[] = {{53, "dns"},  {67, "dhcp"},    {68, "dhcp"},    {123, "ntp"},  {443, "quic"},
-                                     {546, "dhcpv6"}, {547, "dhcpv6"}, {1900, "ssdp"}, {3478, "stun"}, {5353, "mdns"},
-                                     {5355, "llmnr"}};
+constexpr KnownPort kKnownPorts[] = {{53, "dns"},    {67, "dhcp"},    {68, "dhcp"},    {123, "ntp"},
+                                     {443, "quic"},  {546, "dhcpv6"}, {547, "dhcpv6"}, {1900, "ssdp"},
+                                     {3478, "stun"}, {5353, "mdns"},  {5355, "llmnr"}};
 
 std::string_view named_port(uint16_t port) {
   for (const KnownPort& known : kKnownPorts) {
@@ -47,7 +47,8 @@ void read_udp_payload(ConnectionInfo& info, Direction direction, Bytes payload, 
   if (info.protocol != "dns" && info.protocol != "mdns" && info.protocol != "llmnr") {
     bytes.add(Cause::unsupported, payload.size());
     if (info.protocol == "quic" && !payload.empty()) {
-      sink.issue({Cause::unsupported, "quic: HTTP/3 is not read; its bytes are counted as unsupported", datagram.packet, info.id});
+      sink.issue({Cause::unsupported, "quic: HTTP/3 is not read; its bytes are counted as unsupported", datagram.packet,
+                  info.id});
     }
     return;
   }
