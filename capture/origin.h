@@ -46,6 +46,8 @@ enum class Decoder : uint8_t {
   connection,
   grpc_web,
   connect_envelope,
+  byte_list,  // bytes written as a JSON list of numbers
+  joined,     // the texts of a JSON list, one after the other
 };
 std::string_view to_string(Decoder decoder);  // as printed in paths and chains: "json", "base64", "http1-head"
 

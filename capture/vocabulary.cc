@@ -74,6 +74,8 @@ std::string_view to_string(Decoder decoder) {
     case Decoder::connection: return "connection";
     case Decoder::grpc_web: return "grpc-web";
     case Decoder::connect_envelope: return "connect-envelope";
+    case Decoder::byte_list: return "byte-list";
+    case Decoder::joined: return "joined";
   }
   return "?";
 }

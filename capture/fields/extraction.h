@@ -1,6 +1,7 @@
 // The working state of one FieldExtractor while it takes a part apart. Private
 // to capture/fields; methods stand in the .cc file of what they read:
-// header_fields, body_fields, json_fields, nested_values, extraction (the rest).
+// header_fields, body_fields, json_fields, list_fields, nested_values, extraction
+// (the rest).
 #pragma once
 
 #include <cstdint>
@@ -117,6 +118,9 @@ class Extraction {
   void json(const Value& value, uint64_t start, Place place);
   bool json_document(JsonTokenizer& json, const Value& value, OriginId parent, Place place, JsonToken& token);
   void json_scalar(const JsonToken& token, const Value& value, OriginId parent, Place place);
+
+  // list_fields.cc
+  void json_list(const Value& whole, StreamSpan span, size_t elements, OriginId parent, Place place);
 
   // nested_values.cc
   void value(const Value& value, Place place);

@@ -1,6 +1,7 @@
 // JSON texts → fields: one field a scalar, and one an empty container.
 #include <charconv>
 
+#include "capture/fields/byte_lists.h"
 #include "capture/fields/extraction.h"
 
 namespace vitrine {
@@ -89,9 +90,14 @@ bool Extraction::json_document(JsonTokenizer& tokenizer, const Value& value, Ori
         const Frame frame = frames_.back();
         names_.end(frame.scope);
         frames_.pop_back();
-        if (frame.index != 0) break;
-        path_.resize(frame.path);
         const uint64_t length = token.offset + 1 - frame.offset;
+        if (frame.index != 0) {
+          if (frame.index < kMinListTexts) break;
+          path_.resize(frame.path);
+          json_list(value, {frame.offset, length}, frame.index, parent, {frame.pattern, frame.name});
+          break;
+        }
+        path_.resize(frame.path);
         Value empty = value;
         empty.wire = share(value.wire, length, value.bytes.size());
         empty.cut = false;

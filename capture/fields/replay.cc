@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/json_tokenizer.h"
+#include "capture/fields/byte_lists.h"
 #include "capture/fields/codecs.h"
 #include "capture/http/content_coding.h"
 
@@ -93,6 +94,12 @@ Result<std::string> replay_step(Decoder decoder, Bytes parent_output, uint64_t o
     case Decoder::har:
     case Decoder::exchange_log: return json_value(text);
     case Decoder::websocket: return websocket_payload(*span);
+    case Decoder::byte_list:
+      if (text.empty() || !byte_list_decode(text, out)) return refused();
+      return out;
+    case Decoder::joined:
+      if (text.empty() || !text_list_join(text, out)) return refused();
+      return out;
     case Decoder::hpack:
     case Decoder::permessage_deflate:
       return fail(ErrorCode::unsupported,
