@@ -112,3 +112,68 @@ def rewrap(packets, link):
         raise ValueError(link)
     types = {"vlan": ETHERNET, "qinq": ETHERNET, "raw": RAW_IP, "null": NULL, "sll": LINUX_SLL, "sll2": LINUX_SLL2}
     return types[link], [(s, u, one(f)) for s, u, f in packets]
+
+
+def ip_header(frame):
+    """→ (version, offset of the payload) of an Ethernet frame's IP header."""
+    if frame[12:14] == b"\x08\x00":
+        return 4, 14 + (frame[14] & 15) * 4
+    if frame[12:14] == b"\x86\xdd":
+        return 6, 54
+    return None, 0
+
+
+def add_options(packets):
+    """IPv6 packets with a hop-by-hop and a destination options header (RFC 8200, section 4) before TCP."""
+    out = []
+    for seconds, micros, frame in packets:
+        version, at = ip_header(frame)
+        if version == 6:
+            padding = bytes([1, 4, 0, 0, 0, 0])  # PadN
+            chain = bytes([60, 0]) + padding + bytes([frame[20], 0]) + padding
+            head = bytearray(frame[:at])
+            head[20] = 0
+            struct.pack_into(">H", head, 18, len(frame) - at + len(chain))
+            frame = bytes(head) + chain + frame[at:]
+        out.append((seconds, micros, frame))
+    return out
+
+
+def fragment(packets, size, random):
+    """Every IP payload longer than `size` (a multiple of 8) in fragments, in any order."""
+    out = []
+    for number, (seconds, micros, frame) in enumerate(packets):
+        version, at = ip_header(frame)
+        # A hop-by-hop header stays with every fragment (RFC 8200, section 4.5).
+        fixed = at + 8 if version == 6 and frame[20] == 0 else at
+        payload = frame[fixed:]
+        if version is None or len(payload) <= size:
+            out.append((seconds, micros, frame))
+            continue
+        pieces = []
+        for begin in range(0, len(payload), size):
+            piece, more = payload[begin:begin + size], begin + size < len(payload)
+            head = bytearray(frame[:fixed])
+            if version == 4:
+                struct.pack_into(">H", head, 16, fixed - 14 + len(piece))
+                struct.pack_into(">HH", head, 18, number + 1, begin // 8 | more << 13)
+                struct.pack_into(">H", head, 24, 0)
+                struct.pack_into(">H", head, 24, checksum(head[14:fixed]))
+            else:
+                following = fixed - 8 if fixed > at else 20  # where the next header's number stands
+                extra = struct.pack(">BBHI", head[following], 0, begin | more, number + 1)
+                head[following] = 44
+                struct.pack_into(">H", head, 18, fixed - at + len(extra) + len(piece))
+                head += extra
+            pieces.append((seconds, micros, bytes(head) + piece))
+        random.shuffle(pieces)
+        out += pieces
+    return out
+
+
+def checksum(header):
+    """RFC 1071."""
+    total = sum(struct.unpack(f">{len(header) // 2}H", header))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
