@@ -4,27 +4,29 @@
 #include <iterator>
 #include <string>
 
+#include "kernels/tensor.h"
+
 namespace vitrine {
 namespace {
 
-// Ascending by number; gaps are numbers ggml withdrew.
-constexpr GgmlType kTypes[] = {
-    {0, "F32", 1, 4},         {1, "F16", 1, 2},         {2, "Q4_0", 32, 18},      {3, "Q4_1", 32, 20},
-    {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},      {8, "Q8_0", 32, 34},      {9, "Q8_1", 32, 40},
-    {10, "Q2_K", 256, 84},    {11, "Q3_K", 256, 110},   {12, "Q4_K", 256, 144},   {13, "Q5_K", 256, 176},
-    {14, "Q6_K", 256, 210},   {15, "Q8_K", 256, 292},   {16, "IQ2_XXS", 256, 66}, {17, "IQ2_XS", 256, 74},
+// Types no kernel knows. Those some kernel does are kernels/tensor.h's.
+constexpr GgmlType kOthers[] = {
+    {9, "Q8_1", 32, 40},      {15, "Q8_K", 256, 292},   {16, "IQ2_XXS", 256, 66}, {17, "IQ2_XS", 256, 74},
     {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50},   {20, "IQ4_NL", 32, 18},   {21, "IQ3_S", 256, 110},
     {22, "IQ2_S", 256, 82},   {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},         {25, "I16", 1, 2},
     {26, "I32", 1, 4},        {27, "I64", 1, 8},        {28, "F64", 1, 8},        {29, "IQ1_M", 256, 56},
-    {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},   {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17},
+    {34, "TQ1_0", 256, 54},   {35, "TQ2_0", 256, 66},
 };
 
 }  // namespace
 
 std::optional<GgmlType> ggml_type(uint32_t number) {
-  const auto* found = std::lower_bound(std::begin(kTypes), std::end(kTypes), number,
-                                       [](const GgmlType& type, uint32_t n) { return type.number < n; });
-  if (found == std::end(kTypes) || found->number != number) return std::nullopt;
+  if (const auto type = type_from_ggml(number)) {
+    return GgmlType{number, type_name(*type), block_elements(*type), block_bytes(*type)};
+  }
+  const auto* found =
+      std::find_if(std::begin(kOthers), std::end(kOthers), [&](const GgmlType& type) { return type.number == number; });
+  if (found == std::end(kOthers)) return std::nullopt;
   return *found;
 }
 

@@ -118,20 +118,29 @@ class GgufModel {
   // Any part's path opens them all. Parts are checked: split.no, split.count,
   // split.tensors.count, and that no tensor comes twice.
   static Result<GgufModel> open(const std::string& path);
+  // One file in memory, not split. Borrows `bytes`.
+  static Result<GgufModel> from_bytes(Bytes bytes, const std::string& name);
 
-  std::span<const GgufEntry> metadata() const { return files_.front().metadata(); }
-  const GgufValue* find(std::string_view key) const { return files_.front().find(key); }
+  std::span<const GgufEntry> metadata() const { return parts_.front().file.metadata(); }
+  const GgufValue* find(std::string_view key) const { return parts_.front().file.find(key); }
   std::span<const GgufTensor> tensors() const { return tensors_; }  // part by part, in file order
   const GgufTensor* find_tensor(std::string_view name) const;
   Bytes data(const GgufTensor& tensor) const;  // valid for the model's life
-  const std::string& path(const GgufTensor& tensor) const { return maps_[tensor.part].path(); }
-  const std::string& path() const { return maps_.front().path(); }  // of the first part
-  size_t parts() const { return maps_.size(); }
-  uint32_t version() const { return files_.front().version(); }
+  const std::string& path(const GgufTensor& tensor) const { return parts_[tensor.part].name; }
+  const std::string& path() const { return parts_.front().name; }  // of the first part
+  size_t parts() const { return parts_.size(); }
+  uint32_t version() const { return parts_.front().file.version(); }
 
  private:
-  std::vector<MappedFile> maps_;
-  std::vector<GgufFile> files_;
+  struct Part {
+    std::string name;
+    std::optional<MappedFile> map;
+    Bytes bytes;
+    GgufFile file;
+  };
+  Status index_tensors();
+
+  std::vector<Part> parts_;
   std::vector<GgufTensor> tensors_;
   NameIndex by_name_;
 };

@@ -65,43 +65,63 @@ Status check_part(const GgufFile& file, const std::string& path, uint32_t part, 
 
 }  // namespace
 
+Status GgufModel::index_tensors() {
+  for (uint32_t part = 0; part < parts_.size(); ++part) {
+    for (GgufTensor tensor : parts_[part].file.tensors()) {
+      tensor.part = part;
+      tensors_.push_back(tensor);
+    }
+  }
+  auto index = NameIndex::build(tensors_, name_of);
+  if (!index) {
+    const GgufTensor& twice = tensors_[index.error()];
+    return fail(ErrorCode::malformed, "the tensor is also in another part",
+                path(twice) + ", tensor " + printable(twice.name));
+  }
+  by_name_ = std::move(*index);
+  return {};
+}
+
+Result<GgufModel> GgufModel::from_bytes(Bytes bytes, const std::string& name) {
+  GgufModel model;
+  auto file = GgufFile::parse(bytes, name);
+  if (!file) return tl::make_unexpected(file.error());
+  model.parts_.push_back({name, std::nullopt, bytes, std::move(*file)});
+  if (Status status = model.index_tensors(); !status) return tl::make_unexpected(status.error());
+  return model;
+}
+
 Result<GgufModel> GgufModel::open(const std::string& path) {
   GgufModel model;
   const auto add = [&](const std::string& part) -> Status {
     auto map = MappedFile::open(part, FileAccess::random);
     if (!map) return tl::make_unexpected(map.error());
-    auto file = GgufFile::parse(map->bytes(), part);
+    const Bytes bytes = map->bytes();
+    auto file = GgufFile::parse(bytes, part);
     if (!file) return tl::make_unexpected(file.error());
-    model.maps_.push_back(std::move(*map));
-    model.files_.push_back(std::move(*file));
+    model.parts_.push_back({part, std::move(*map), bytes, std::move(*file)});
     return {};
   };
   if (Status status = add(path); !status) return tl::make_unexpected(status.error());
 
-  const GgufValue* count = model.files_[0].find("split.count");
+  const GgufValue* count = model.find("split.count");
   if (count != nullptr && count->as_unsigned() != 1u) {
     const auto name = split_name(path);
     if (!name) {
       return fail(ErrorCode::unreadable,
                   "a part of a split model must keep its name, NAME-00001-of-00003.gguf, beside the other parts", path);
     }
-    model.maps_.clear();
-    model.files_.clear();
+    model.parts_.clear();
     for (uint32_t part = 0; part < name->count; ++part) {
       const std::string part_path = name->path(part);
       Status status =
-          add(part_path).and_then([&] { return check_part(model.files_.back(), part_path, part, name->count); });
+          add(part_path).and_then([&] { return check_part(model.parts_.back().file, part_path, part, name->count); });
       if (!status) return tl::make_unexpected(status.error());
     }
   }
-  for (uint32_t part = 0; part < model.files_.size(); ++part) {
-    for (GgufTensor tensor : model.files_[part].tensors()) {
-      tensor.part = part;
-      model.tensors_.push_back(tensor);
-    }
-  }
+  if (Status status = model.index_tensors(); !status) return tl::make_unexpected(status.error());
   if (model.parts() > 1) {
-    const auto total = split_key(model.files_[0], "split.tensors.count", model.path());
+    const auto total = split_key(model.parts_[0].file, "split.tensors.count", model.path());
     if (!total) return tl::make_unexpected(total.error());
     if (*total != model.tensors_.size()) {
       return fail(
@@ -110,20 +130,13 @@ Result<GgufModel> GgufModel::open(const std::string& path) {
           model.path() + ", key split.tensors.count");
     }
   }
-  auto index = NameIndex::build(model.tensors_, name_of);
-  if (!index) {
-    const GgufTensor& twice = model.tensors_[index.error()];
-    return fail(ErrorCode::malformed, "the tensor is also in another part",
-                model.path(twice) + ", tensor " + printable(twice.name));
-  }
-  model.by_name_ = std::move(*index);
   return model;
 }
 
 const GgufTensor* GgufModel::find_tensor(std::string_view name) const { return by_name_.find(tensors_, name, name_of); }
 
 Bytes GgufModel::data(const GgufTensor& tensor) const {
-  return maps_[tensor.part].bytes().subspan(tensor.offset, tensor.bytes);
+  return parts_[tensor.part].bytes.subspan(tensor.offset, tensor.bytes);
 }
 
 }  // namespace vitrine
