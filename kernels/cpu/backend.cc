@@ -1,0 +1,216 @@
+// Memory, plans and the door.
+#include "kernels/cpu/backend.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/quant.h"
+
+namespace vitrine {
+
+Result<std::unique_ptr<Ops>> make_cpu_ops(const CpuOptions& options) {
+  std::optional<Isa> isa = options.isa;
+  if (!isa) {
+    if (const char* name = std::getenv("VITRINE_ISA"); name && *name) {
+      isa = isa_from_name(name);
+      if (!isa) {
+        return fail(ErrorCode::usage, "VITRINE_ISA=" + std::string(name) + ": known are portable, avx2, avx512");
+      }
+    }
+  }
+  if (!isa) isa = available_isas().back();
+  if (!isa_available(*isa)) {
+    return fail(ErrorCode::usage, "this processor lacks " + std::string(isa_name(*isa)));
+  }
+  int threads = options.threads;
+  if (threads == 0) {
+    cpu_set_t set;
+    threads = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+  }
+  if (threads < 1 || threads > 1024) return fail(ErrorCode::usage, "threads: 1 to 1024");
+  return std::make_unique<cpu::CpuOps>(threads, *isa);
+}
+
+namespace cpu {
+
+bool Workspace::reserve(uint64_t bytes) {
+  if (bytes <= bytes_) return true;
+  if (bytes > (1ull << 46)) return false;
+  const uint64_t rounded = (bytes + 63) / 64 * 64;
+  memory_.reset(std::aligned_alloc(64, rounded));
+  bytes_ = memory_ ? rounded : 0;
+  return memory_ != nullptr;
+}
+
+CpuOps::CpuOps(int threads, Isa isa)
+    : isa_(isa), kernels_(kernels_for(isa)), pool_(threads), scratch_(static_cast<size_t>(threads)) {}
+
+std::string CpuOps::description() const {
+  const int threads = pool_.size();
+  return "cpu: " + std::string(isa_name(isa_)) + ", " + std::to_string(threads) +
+         (threads == 1 ? " thread" : " threads");
+}
+
+bool CpuOps::supports(Op op, Type type) const {
+  const bool plain = type == Type::f32 || type == Type::f16 || type == Type::bf16;
+  switch (op) {
+    case Op::norm:
+    case Op::bias:
+    case Op::kv_cache: return plain;
+    case Op::embed:
+    case Op::matmul:
+    case Op::matmul_transposed:
+    case Op::moe_ffn: return type != Type::i32;
+  }
+  return false;
+}
+
+Result<Weight> CpuOps::upload(const TensorView& view) {
+  std::vector<TensorView> planes;
+  for (uint64_t p = 0; p < view.ne[2]; ++p) {
+    TensorView plane = view;
+    plane.ne[2] = 1;
+    plane.first_row = view.first_row + p * view.plane_rows;
+    planes.push_back(plane);
+  }
+  return upload(planes);
+}
+
+Result<Weight> CpuOps::upload(std::span<const TensorView> planes) {
+  if (planes.empty()) return fail(ErrorCode::malformed, "a weight without planes");
+  auto weight = std::make_shared<CpuWeight>();
+  const TensorView& first = planes[0];
+  weight->type = first.type;
+  weight->n_in = static_cast<int64_t>(first.ne[0]);
+  weight->n_out = static_cast<int64_t>(first.ne[1]);
+  weight->row_stride = first.row_stride;
+  for (const TensorView& view : planes) {
+    if (view.type != first.type || view.ne != first.ne || view.row_stride != first.row_stride || view.ne[2] != 1) {
+      return fail(ErrorCode::malformed, "the planes of a weight differ in type or shape");
+    }
+    // make() and groups() promise it; views can also be written by hand.
+    const uint64_t end_row = view.first_row + view.ne[1];
+    if (view.type == Type::i32 || !row_bytes(view.type, view.ne[0]) || end_row < view.ne[1] ||
+        view.row_stride < *row_bytes(view.type, view.ne[0]) || end_row > view.bytes.size() / view.row_stride) {
+      return fail(ErrorCode::malformed, "a weight is larger than its bytes");
+    }
+    if (view.type == Type::f8_e4m3) {
+      constexpr uint64_t kBlock = TensorView::kScaleBlock;
+      const uint64_t factors = (view.ne[0] + kBlock - 1) / kBlock * ((end_row + kBlock - 1) / kBlock);
+      if (factors > view.scales.size() / 4) return fail(ErrorCode::malformed, "F8_E4M3 tensor lacks block factors");
+    }
+    weight->planes.push_back({view, view.row(0, 0)});
+  }
+  if (weight->n_out == 1 && planes.size() == 1 && supports(Op::norm, weight->type)) {
+    weight->vector.resize(first.ne[0]);
+    dequantize_row(first, 0, 0, weight->vector.data());
+  }
+  return Weight(first.type, {first.ne[0], first.ne[1], planes.size()}, weight);
+}
+
+Result<Buffer> CpuOps::alloc(uint64_t bytes) {
+  // calloc gives large pieces as untouched pages: memory is taken when it is first written.
+  void* p = bytes < (1ull << 46) ? std::calloc(std::max<uint64_t>(bytes, 1) + 64, 1) : nullptr;
+  if (!p) return fail(ErrorCode::limit, "no memory for " + std::to_string(bytes) + " bytes");
+  const uintptr_t address = reinterpret_cast<uintptr_t>(p);
+  void* aligned = reinterpret_cast<void*>((address + 63) / 64 * 64);
+  return Buffer(std::shared_ptr<void>(aligned, [p](void*) { std::free(p); }), bytes);
+}
+
+Status CpuOps::plan(const StepShape& shape) {
+  const int64_t limit = int64_t{1} << 31;
+  for (const int64_t n : {shape.tokens, shape.widest_input, shape.ffn_width, shape.experts, shape.experts_used}) {
+    if (n < 0 || n > limit) return fail(ErrorCode::limit, "a step too large to plan");
+  }
+  planned_.tokens = std::max(planned_.tokens, shape.tokens);
+  planned_.widest_input = std::max(planned_.widest_input, shape.widest_input);
+  planned_.ffn_width = std::max(planned_.ffn_width, shape.ffn_width);
+  planned_.experts = std::max(planned_.experts, shape.experts);
+  planned_.experts_used = std::max(planned_.experts_used, shape.experts_used);
+  const auto tokens = static_cast<double>(planned_.tokens);
+  const double pairs = tokens * static_cast<double>(std::max<int64_t>(planned_.experts_used, 1));
+  const auto chunks = [](int64_t n) { return static_cast<double>(rounded_up(n, kChunk) / kChunk); };
+  const double chunk_bytes = sizeof(ActivationChunk);
+  const auto width = static_cast<double>(rounded_up(planned_.widest_input, 16));
+  bool ok = true;
+  // In double so that products cannot wrap; reserve() refuses what is absurd.
+  const auto reserve = [&ok](Workspace& w, double bytes) {
+    ok = ok && bytes < 0x1p46 && w.reserve(static_cast<uint64_t>(bytes));
+  };
+  reserve(per32_, tokens * chunks(planned_.widest_input) * chunk_bytes);
+  reserve(per256_, tokens * chunks(planned_.widest_input) * chunk_bytes);
+  reserve(hidden_, pairs * static_cast<double>(planned_.ffn_width) * 4);
+  reserve(hidden32_, pairs * chunks(planned_.ffn_width) * chunk_bytes);
+  reserve(hidden256_, pairs * chunks(planned_.ffn_width) * chunk_bytes);
+  reserve(pairs_, pairs * 8 + static_cast<double>(planned_.experts + 1) * 4);
+  for (Scratch& s : scratch_) {
+    reserve(s.acc, 2.0 * kTokenBlock * kPanel * 4);
+    reserve(s.tile, 4 * width * 4);
+    reserve(s.rows, width * 34 + 256);  // the widest block type: 34 bytes for 32 columns, kPanel rows
+    reserve(s.chunks, tokens * chunks(planned_.widest_input) * chunk_bytes);
+  }
+  if (!ok) return fail(ErrorCode::limit, "no memory for the workspaces of such a step");
+  return {};
+}
+
+// ---- between host and device: here the same memory
+
+void CpuOps::copy_in(const Tensor& to, const void* from) {
+  if (!require(to.type == Type::f32 || to.type == Type::i32, "copy_in", "four-byte elements")) return;
+  const auto* p = static_cast<const uint32_t*>(from);
+  for (int64_t j = 0; j < to.ne[2]; ++j) {
+    for (int64_t i = 0; i < to.ne[1]; ++i, p += to.ne[0]) {
+      std::memcpy(static_cast<uint32_t*>(to.data) + i * to.stride[1] + j * to.stride[2], p,
+                  static_cast<size_t>(to.ne[0]) * 4);
+    }
+  }
+}
+
+void CpuOps::copy_out(void* to, const Tensor& from) {
+  if (!require(from.type == Type::f32 || from.type == Type::i32, "copy_out", "four-byte elements")) return;
+  auto* p = static_cast<uint32_t*>(to);
+  for (int64_t j = 0; j < from.ne[2]; ++j) {
+    for (int64_t i = 0; i < from.ne[1]; ++i, p += from.ne[0]) {
+      std::memcpy(p, static_cast<const uint32_t*>(from.data) + i * from.stride[1] + j * from.stride[2],
+                  static_cast<size_t>(from.ne[0]) * 4);
+    }
+  }
+}
+
+Status CpuOps::sync() {
+  const std::lock_guard lock(failure_mutex_);
+  Status status = std::move(failure_);
+  failure_ = {};
+  return status;
+}
+
+// ---- the door
+
+bool CpuOps::require(bool ok, std::string_view op, std::string_view what) {
+  if (ok) return true;
+  const std::lock_guard lock(failure_mutex_);
+  if (failure_) failure_ = fail(ErrorCode::internal, std::string(op) + " needs: " + std::string(what), "kernels/cpu");
+  return false;
+}
+
+bool CpuOps::is_f32(const Tensor& t) {
+  return t.type == Type::f32 && t.stride[0] == 1 && t.ne[0] >= 0 && t.ne[1] >= 0 && t.ne[2] >= 0 &&
+         (t.data != nullptr || t.empty());
+}
+
+bool CpuOps::is_i32(const Tensor& t, int64_t n0, int64_t n1) {
+  return t.type == Type::i32 && t.stride[0] == 1 && t.ne[0] == n0 && t.ne[1] == n1 && t.ne[2] == 1 &&
+         (t.data != nullptr || t.empty());
+}
+
+const CpuWeight* CpuOps::get(const Weight& weight, std::string_view op) {
+  const auto* w = dynamic_cast<const CpuWeight*>(weight.storage());
+  require(w != nullptr, op, "a weight this backend has uploaded");
+  return w;
+}
+
+}  // namespace cpu
+}  // namespace vitrine

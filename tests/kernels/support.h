@@ -1,0 +1,233 @@
+// Memory whose every surrounding byte is watched, and random weights, for the
+// tests of the operators.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/ops.h"
+#include "kernels/quant.h"
+
+namespace vitrine::test {
+
+// A strided tensor in memory full of canaries: before it, behind it, and in the
+// gaps between its rows. intact() says whether all of them are still alive.
+class Guarded {
+ public:
+  static constexpr uint32_t kCanary = 0x7fc0dead;  // as a float: NaN, so that reading one shows
+
+  // `gap` elements between rows, 2 * gap more between planes.
+  Guarded(Type type, int64_t n0, int64_t n1 = 1, int64_t n2 = 1, int64_t gap = 3) {
+    tensor_ = Tensor{type, nullptr, {n0, n1, n2}, {1, n0 + gap, (n0 + gap) * n1 + 2 * gap}};
+    memory_.assign(static_cast<size_t>(2 * kBorder + tensor_.stride[2] * n2), kCanary);
+    tensor_.data = memory_.data() + kBorder;
+    owned_.assign(memory_.size(), false);
+    each([&](uint32_t& v, int64_t, int64_t, int64_t) { owned_[&v - memory_.data()] = true; });
+  }
+
+  const Tensor& tensor() const { return tensor_; }
+  operator const Tensor&() const { return tensor_; }  // NOLINT: reads as the tensor it is
+
+  float& f(int64_t i, int64_t j = 0, int64_t k = 0) { return *reinterpret_cast<float*>(&at(i, j, k)); }
+  int32_t& i(int64_t i, int64_t j = 0, int64_t k = 0) { return *reinterpret_cast<int32_t*>(&at(i, j, k)); }
+
+  Guarded& fill(std::mt19937& random, float size = 1) {
+    std::normal_distribution<float> normal(0, size);
+    each([&](uint32_t& v, int64_t, int64_t, int64_t) { v = std::bit_cast<uint32_t>(normal(random)); });
+    return *this;
+  }
+  Guarded& set(std::vector<int32_t> values) {
+    size_t n = 0;
+    each([&](uint32_t& v, int64_t, int64_t, int64_t) { v = static_cast<uint32_t>(values.at(n++)); });
+    return *this;
+  }
+  // The elements, without gaps.
+  std::vector<uint32_t> bits() {
+    std::vector<uint32_t> out;
+    each([&](uint32_t& v, int64_t, int64_t, int64_t) { out.push_back(v); });
+    return out;
+  }
+  bool intact() const {
+    for (size_t n = 0; n < memory_.size(); ++n) {
+      if (!owned_[n] && memory_[n] != kCanary) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr int64_t kBorder = 64;
+  uint32_t& at(int64_t i, int64_t j, int64_t k) {
+    return static_cast<uint32_t*>(tensor_.data)[i + j * tensor_.stride[1] + k * tensor_.stride[2]];
+  }
+  template <class Function>
+  void each(Function f) {
+    for (int64_t k = 0; k < tensor_.ne[2]; ++k) {
+      for (int64_t j = 0; j < tensor_.ne[1]; ++j) {
+        for (int64_t i = 0; i < tensor_.ne[0]; ++i) f(at(i, j, k), i, j, k);
+      }
+    }
+  }
+  Tensor tensor_;
+  std::vector<uint32_t> memory_;
+  std::vector<bool> owned_;
+};
+
+// Read-only bytes that end where a page without access begins: one byte read too
+// far is a crash.
+class FencedBytes {
+ public:
+  explicit FencedBytes(const std::vector<uint8_t>& bytes) {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    size_ = (bytes.size() + page - 1) / page * page + page;
+    base_ = static_cast<uint8_t*>(mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (base_ == MAP_FAILED) std::abort();
+    uint8_t* start = base_ + size_ - page - bytes.size();
+    std::memcpy(start, bytes.data(), bytes.size());
+    mprotect(base_, size_ - page, PROT_READ);
+    mprotect(base_ + size_ - page, page, PROT_NONE);
+    bytes_ = {start, bytes.size()};
+  }
+  ~FencedBytes() {
+    if (base_) munmap(base_, size_);
+  }
+  FencedBytes(FencedBytes&& other) noexcept : base_(other.base_), size_(other.size_), bytes_(other.bytes_) {
+    other.base_ = nullptr;
+  }
+  Bytes bytes() const { return bytes_; }
+
+ private:
+  uint8_t* base_;
+  size_t size_;
+  Bytes bytes_;
+};
+
+// Random weights of any type, [n_in, n_out, planes], and their values as floats.
+class RandomWeight {
+ public:
+  RandomWeight(Type type, uint64_t n_in, uint64_t n_out, uint64_t planes, std::mt19937& random, float size = 0.5f)
+      : type_(type), ne_{n_in, n_out, planes} {
+    for (uint64_t p = 0; p < (type == Type::f8_e4m3 ? planes : 1); ++p) {
+      const uint64_t rows = type == Type::f8_e4m3 ? n_out : n_out * planes;
+      std::vector<uint8_t> bytes;
+      for (uint64_t r = 0; r < rows; ++r) append_row(bytes, random, size);
+      bytes_.emplace_back(bytes);
+      std::vector<uint8_t> scales;
+      if (type == Type::f8_e4m3) {
+        const uint64_t factors = (n_in + 127) / 128 * ((n_out + 127) / 128);
+        std::uniform_real_distribution<float> uniform(0.5f, 2.0f);
+        scales.resize(4 * factors);
+        for (uint64_t i = 0; i < factors; ++i) {
+          const float factor = uniform(random);
+          std::memcpy(&scales[4 * i], &factor, 4);
+        }
+      }
+      scales_.emplace_back(scales);
+    }
+    std::vector<TensorView> views;
+    if (type == Type::f8_e4m3) {
+      for (uint64_t p = 0; p < planes; ++p) {
+        views.push_back(*TensorView::make(type, {n_in, n_out}, bytes_[p].bytes(), scales_[p].bytes()));
+      }
+    } else {
+      views.push_back(*TensorView::make(type, {n_in, n_out, planes}, bytes_[0].bytes()));
+    }
+    values_.resize(n_in * n_out * planes);
+    for (uint64_t p = 0; p < planes; ++p) {
+      for (uint64_t r = 0; r < n_out; ++r) {
+        float* row = &values_[(p * n_out + r) * n_in];
+        if (views.size() > 1) {
+          dequantize_row(views[p], 0, r, row);
+        } else {
+          dequantize_row(views[0], p, r, row);
+        }
+      }
+    }
+    views_ = views;
+  }
+
+  Weight upload(Ops& ops) const {
+    Result<Weight> weight = views_.size() == 1 ? ops.upload(views_[0]) : ops.upload(views_);
+    EXPECT_TRUE(weight) << weight.error().message;
+    return *weight;
+  }
+  Type type() const { return type_; }
+  // Element i of row r of plane p.
+  double at(uint64_t i, uint64_t r, uint64_t p = 0) const { return values_[(p * ne_[1] + r) * ne_[0] + i]; }
+  const std::vector<TensorView>& views() const { return views_; }
+
+ private:
+  void append_row(std::vector<uint8_t>& bytes, std::mt19937& random, float size) const {
+    const size_t at = bytes.size();
+    bytes.resize(at + *row_bytes(type_, ne_[0]));
+    std::normal_distribution<float> normal(0, size);
+    std::vector<float> values(ne_[0]);
+    for (float& v : values) v = normal(random);
+    if (quantize_row(type_, values.data(), ne_[0], &bytes[at])) return;
+    // Random blocks with factors of a sensible size.
+    for (size_t i = at; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(random());
+    const auto factor = [&](size_t offset, float value) {
+      for (size_t b = at; b < bytes.size(); b += block_bytes(type_)) {
+        const uint16_t bits = f32_to_f16(normal(random) * value);
+        std::memcpy(&bytes[b + offset], &bits, 2);
+      }
+    };
+    switch (type_) {
+      case Type::q4_1:
+      case Type::q5_1: factor(0, 0.1f), factor(2, 1); break;
+      case Type::q5_0: factor(0, 0.1f); break;
+      case Type::q2_k: factor(80, 0.05f), factor(82, 0.05f); break;
+      case Type::q3_k: factor(108, 0.01f); break;
+      case Type::q5_k: factor(0, 0.001f), factor(2, 0.01f); break;
+      default: ADD_FAILURE() << "no random blocks of " << type_name(type_);
+    }
+  }
+  Type type_;
+  std::array<uint64_t, 3> ne_;
+  std::vector<FencedBytes> bytes_, scales_;
+  std::vector<TensorView> views_;
+  std::vector<float> values_;
+};
+
+inline constexpr Type kWeightTypes[] = {Type::f32,  Type::f16,  Type::bf16, Type::f8_e4m3, Type::q4_0,
+                                        Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0,    Type::q2_k,
+                                        Type::q3_k, Type::q4_k, Type::q5_k, Type::q6_k,    Type::mxfp4};
+
+inline std::unique_ptr<Ops> cpu_ops(Isa isa, int threads = 2) {
+  auto ops = make_cpu_ops({.threads = threads, .isa = isa});
+  EXPECT_TRUE(ops) << ops.error().message;
+  EXPECT_TRUE((*ops)->plan({.tokens = 600, .widest_input = 1200, .ffn_width = 600, .experts = 32, .experts_used = 9}));
+  return std::move(*ops);
+}
+
+// Tests of one operator on one instruction set.
+class OnEveryIsa : public testing::TestWithParam<Isa> {
+ protected:
+  void SetUp() override {
+    if (!isa_available(GetParam())) GTEST_SKIP() << "this processor lacks " << isa_name(GetParam());
+    ops = cpu_ops(GetParam());
+  }
+  void TearDown() override {
+    if (ops) expect_fine();
+  }
+  void expect_fine() {
+    const Status status = ops->sync();
+    EXPECT_TRUE(status) << status.error().message;
+  }
+  std::unique_ptr<Ops> ops;
+  std::mt19937 random{7};
+};
+
+#define INSTANTIATE_ON_EVERY_ISA(suite)                                                        \
+  INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::Values(Isa::portable, Isa::avx2, Isa::avx512), \
+                           [](const testing::TestParamInfo<Isa>& isa) { return std::string(isa_name(isa.param)); })
+
+}  // namespace vitrine::test
