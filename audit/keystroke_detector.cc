@@ -16,6 +16,7 @@ constexpr size_t kMaxCells = 65536;
 constexpr size_t kMaxContainers = 4096;
 constexpr size_t kMaxColumns = 40;   // of one container; a wider table is no list of events
 constexpr size_t kMaxFindings = 64;  // of one part
+constexpr PatternId kMaxPatterns = 1 << 18;
 constexpr uint32_t kNone = UINT32_MAX;
 
 bool digit(char c) { return c >= '0' && c <= '9'; }
@@ -134,6 +135,15 @@ struct KeystrokeDetector::State {
     std::vector<Column> column;
   };
 
+  // What paths of one pattern have in common: the text behind their last array
+  // index, and, within a part, the column that the pattern's last field joined.
+  struct Known {
+    bool indexed = false;
+    std::string rest;
+    uint64_t part = 0;
+    uint32_t container = kNone, column = 0;
+  };
+
   State(const Taxonomy& taxonomy, FieldSink& sink)
       : next(sink),
         keystroke(taxonomy.find("behaviour.keystroke-dynamics")),
@@ -184,11 +194,57 @@ struct KeystrokeDetector::State {
     return &containers[recent_a];
   }
 
+  // Where the last array index of the field's path stands (last_index).
+  bool find_index(const Field& field, Known* known, size_t& at, size_t& end) const {
+    if (known == nullptr) return last_index(field.path, at, end);
+    if (known->indexed) {
+      end = field.path.size() - std::min(known->rest.size(), field.path.size());
+      at = end;
+      while (at > 0 && digit(field.path[at - 1])) --at;
+      if (at < end && end - at <= 7 && at > 0 && field.path[at - 1] == '/' && field.path.substr(end) == known->rest) {
+        --at;
+        return true;
+      }
+      return last_index(field.path, at, end);  // a repeated name: "/t[1]"
+    }
+    if (!last_index(field.path, at, end)) return false;
+    known->indexed = true;
+    known->rest = field.path.substr(end);
+    return true;
+  }
+
+  Known* known_of(PatternId pattern) {
+    if (pattern == 0 || pattern > kMaxPatterns) return nullptr;
+    if (pattern >= patterns.size()) patterns.resize(std::max<size_t>(pattern + 1, patterns.size() * 2));
+    return &patterns[pattern];
+  }
+
+  void put(Container& held, size_t c, uint32_t row, const EventCell& cell) {
+    Column& column = held.column[c];
+    const auto index = static_cast<uint32_t>(cells.size());
+    cells.push_back({cell.number, row, cell.word, kNone, cell.key_like});
+    if (column.last == kNone) {
+      column.first = index;
+    } else {
+      cells[column.last].next = index;
+    }
+    column.last = index;
+    ++column.count;
+    held.rows = std::max(held.rows, row + 1);
+    held.expected = static_cast<uint32_t>(c + 1);
+  }
+
+  // `known`: of a field whose rows are those of its last index, else nullptr.
   void add(std::string_view path, bool flat, uint32_t row, std::string_view name, const EventCell& cell,
-           const Field& field) {
+           const Field& field, Known* known = nullptr) {
     if (row >= kMaxEventRows * (flat ? 2 : 1)) return;
     if (cells.size() >= kMaxCells) {
       ++overflow;
+      return;
+    }
+    if (known != nullptr && known->part == part && known->rest == name &&
+        text(containers[known->container].path) == path) {
+      put(containers[known->container], known->column, row, cell);
       return;
     }
     Container* held = container(path, flat, field);
@@ -203,18 +259,12 @@ struct KeystrokeDetector::State {
       c = count;
       held->column.push_back({keep(name), kNone, kNone, 0});
     }
-    Column& column = held->column[c];
-    const auto index = static_cast<uint32_t>(cells.size());
-    cells.push_back({cell.number, row, cell.word, kNone, cell.key_like});
-    if (column.last == kNone) {
-      column.first = index;
-    } else {
-      cells[column.last].next = index;
+    put(*held, c, row, cell);
+    if (known != nullptr && known->rest == name) {
+      known->part = part;
+      known->container = recent_a;
+      known->column = static_cast<uint32_t>(c);
     }
-    column.last = index;
-    ++column.count;
-    held->rows = std::max(held->rows, row + 1);
-    held->expected = static_cast<uint32_t>(c + 1);
   }
 
   void collect(const Field& field);
@@ -228,6 +278,8 @@ struct KeystrokeDetector::State {
   std::vector<Container> containers;
   std::vector<uint32_t> slots, used_slots;
   std::string arena;
+  std::vector<Known> patterns;  // by PatternId: one table of patterns per shard, as there is one detector
+  uint64_t part = 1;
   size_t used = 0, found = 0;
   uint32_t recent_a = kNone, recent_b = kNone;
   uint64_t overflow = 0;
@@ -237,7 +289,8 @@ struct KeystrokeDetector::State {
 void KeystrokeDetector::State::collect(const Field& field) {
   const std::string_view path = field.path, value = field.value;
   size_t at = 0, end = 0;
-  if (value.size() > 24 || !last_index(path, at, end)) return;
+  Known* const known = known_of(field.pattern);
+  if (value.size() > 24 || !find_index(field, known, at, end)) return;
   EventCell cell{std::numeric_limits<double>::quiet_NaN(), 0, false};
   switch (field.value_type) {
     case ValueType::number:
@@ -247,7 +300,7 @@ void KeystrokeDetector::State::collect(const Field& field) {
     case ValueType::string:
       if (!read_number(value, cell.number)) {
         cell.word = hash_word(value);
-        cell.key_like = names_a_key(value);
+        cell.key_like = names_a_key(value, cell.word);
       } else {
         cell.key_like = value.size() == 1;
       }
@@ -257,7 +310,7 @@ void KeystrokeDetector::State::collect(const Field& field) {
   const uint32_t row = to_index(path.substr(at + 1, end - at - 1));
   const std::string_view outer = path.substr(0, at), rest = path.substr(end);
   if (!rest.empty()) {
-    if (rest.size() <= 64) add(outer, false, row, rest, cell, field);
+    if (rest.size() <= 64) add(outer, false, row, rest, cell, field, known);
     return;
   }
   // An element itself: of a list, of a row in a list of rows, of a column
@@ -331,6 +384,7 @@ void KeystrokeDetector::State::reset() {
   used = 0;
   found = 0;
   recent_a = recent_b = kNone;
+  ++part;
 }
 
 KeystrokeDetector::KeystrokeDetector(const Taxonomy& taxonomy, FieldSink& next)

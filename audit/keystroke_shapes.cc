@@ -43,6 +43,7 @@ constexpr std::array<uint32_t, N> hashes_of(const std::string_view (&list)[N]) {
 constexpr auto kDownHashes = hashes_of(kDownWords);
 constexpr auto kUpHashes = hashes_of(kUpWords);
 constexpr auto kKeyHashes = hashes_of(kKeyWords);
+constexpr auto kKeyNameHashes = hashes_of(kKeyNames);
 template <size_t N>
 bool word_in(const std::array<uint32_t, N>& list, uint32_t hash) {
   return hash != 0 && std::find(list.begin(), list.end(), hash) != list.end();
@@ -92,6 +93,7 @@ using Rows = std::vector<uint32_t>;
 
 std::vector<double> numbers(const EventColumn& column, const Rows& rows) {
   std::vector<double> out;
+  out.reserve(rows.size());
   for (uint32_t row : rows) out.push_back(column.cells[row].number);
   return out;
 }
@@ -100,6 +102,7 @@ bool all_numbers(const std::vector<double>& values) {
 }
 std::vector<double> gaps_of(const std::vector<double>& times) {
   std::vector<double> out;
+  out.reserve(times.size());
   for (size_t i = 1; i < times.size(); ++i) out.push_back(times[i] - times[i - 1]);
   return out;
 }
@@ -107,14 +110,16 @@ std::vector<double> gaps_of(const std::vector<double>& times) {
 // Near-monotone, really growing, and no mere count of rows.
 bool is_clock(const std::vector<double>& values) {
   if (values.size() < 5 || !all_numbers(values)) return false;
+  const size_t steps = values.size() - 1;
   size_t back = 0, same = 0, ones = 0;
-  for (double gap : gaps_of(values)) {
+  for (size_t i = 1; i < values.size(); ++i) {
+    const double gap = values[i] - values[i - 1];
     back += gap < 0;
     same += gap == 0;
     ones += gap == 1;
+    if (back * 10 > steps) return false;
   }
-  const size_t steps = values.size() - 1;
-  return back * 10 <= steps && (same + back) * 10 <= steps * 5 && ones * 2 < steps;
+  return (same + back) * 10 <= steps * 5 && ones * 2 < steps;
 }
 
 std::string whole(double value) { return std::to_string(static_cast<long long>(std::llround(value))); }
@@ -221,12 +226,12 @@ bool read_toggle(const EventColumn& column, const Rows& rows, std::vector<int>& 
 bool has_coordinates(const EventTable& table, const Rows& rows) {
   bool x = false, y = false;
   for (const EventColumn& column : table.columns) {
-    const std::vector<double> values = numbers(column, rows);
-    const bool filled =
-        static_cast<size_t>(std::count_if(values.begin(), values.end(), [](double v) { return !std::isnan(v); })) * 2 >
-        rows.size();
-    x |= filled && in(kXNames, column.name);
-    y |= filled && in(kYNames, column.name);
+    const bool x_name = in(kXNames, column.name), y_name = in(kYNames, column.name);
+    if (!x_name && !y_name) continue;
+    const auto filled = std::count_if(rows.begin(), rows.end(), [&](uint32_t row) { return !std::isnan(column.cells[row].number); });
+    if (static_cast<size_t>(filled) * 2 <= rows.size()) continue;
+    x |= x_name;
+    y |= y_name;
   }
   return x && y;
 }
@@ -305,10 +310,12 @@ std::optional<KeystrokeFinding> judge_toggles(const EventTable& table, const Row
       if (t == d) continue;
       std::vector<double> times = numbers(table.columns[t], rows);
       if (!is_clock(times)) continue;
-      const KeyColumn key = find_key_column(table, rows, t, d, downup);
       // Seconds or microseconds are believed only beside a key column.
       const double step = median(gaps_of(times));
-      const double scale = key.column == SIZE_MAX ? 1 : step > 0 && step < 1 ? 1000 : step > 20000 ? 0.001 : 1;
+      const bool other_unit = (step > 0 && step < 1) || step > 20000;
+      if (!other_unit && (step < 20 || step > 400)) continue;
+      const KeyColumn key = find_key_column(table, rows, t, d, downup);
+      const double scale = key.column == SIZE_MAX || !other_unit ? 1 : step < 1 ? 1000 : 0.001;
       for (double& time : times) time *= scale;
       const double gap = median(gaps_of(times));
       if (gap < 20 || gap > 400) continue;
@@ -480,14 +487,14 @@ std::optional<KeystrokeFinding> judge_rrweb(const EventTable& table) {
 
 }  // namespace
 
-bool names_a_key(std::string_view word) {
+bool names_a_key(std::string_view word, uint32_t hash) {
   if (word.size() == 1) return true;
   if (word.empty() || word.size() > 12) return false;
   if (word.size() == 4 && word.starts_with("Key") && word[3] >= 'A' && word[3] <= 'Z') return true;
   if (word.size() == 6 && word.starts_with("Digit")) return true;
+  if (!word_in(kKeyNameHashes, hash)) return false;
   char lower[12];
-  for (size_t i = 0; i < word.size(); ++i)
-    lower[i] = word[i] >= 'A' && word[i] <= 'Z' ? static_cast<char>(word[i] + 32) : word[i];
+  for (size_t i = 0; i < word.size(); ++i) lower[i] = word[i] >= 'A' && word[i] <= 'Z' ? static_cast<char>(word[i] + 32) : word[i];
   return in(kKeyNames, std::string_view(lower, word.size()));
 }
 

@@ -59,7 +59,8 @@ constexpr uint32_t hash_word(std::string_view word) {
   }
   return hash == 0 ? 1 : hash;
 }
-bool names_a_key(std::string_view word);
+// "a", "Enter", "KeyA". `hash`: hash_word(word).
+bool names_a_key(std::string_view word, uint32_t hash);
 
 std::optional<KeystrokeFinding> judge_events(const EventTable& table);
 

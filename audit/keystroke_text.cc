@@ -26,7 +26,7 @@ bool read_cell(std::string_view text, EventCell& cell) {
   }
   if (text.size() > 12) return false;
   cell.word = hash_word(text);
-  cell.key_like = names_a_key(text);
+  cell.key_like = names_a_key(text, hash_word(text));
   return true;
 }
 

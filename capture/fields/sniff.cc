@@ -5,6 +5,10 @@
 #include <cmath>
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "base/json_tokenizer.h"
 #include "base/json_writer.h"
 
@@ -70,25 +74,48 @@ bool plain_ascii_block(const char* data) {
   return ((low | del) & kHighs) == 0;
 }
 
+// Whether kControl and kHigh occur in the text; perhaps other classes that do.
+uint16_t unprintable(std::string_view text) {
+  constexpr uint16_t kBoth = CharClasses::kControl | CharClasses::kHigh;
+  uint16_t seen = 0;
+  size_t i = 0;
+#if defined(__SSE2__)
+  const __m128i space = _mm_set1_epi8(0x20), tab = _mm_set1_epi8('\t'), line = _mm_set1_epi8('\n'), carriage = _mm_set1_epi8('\r'),
+                del = _mm_set1_epi8(0x7f);
+  for (; text.size() - i >= 16 && (seen & kBoth) != kBoth; i += 16) {
+    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + i));
+    const __m128i layout = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(block, tab), _mm_cmpeq_epi8(block, line)), _mm_cmpeq_epi8(block, carriage));
+    // Signed: bytes above 0x7f are below 0x20 as well.
+    const __m128i bad = _mm_or_si128(_mm_andnot_si128(layout, _mm_cmplt_epi8(block, space)), _mm_cmpeq_epi8(block, del));
+    if (_mm_movemask_epi8(bad) == 0) continue;
+    for (size_t k = i; k < i + 16; ++k) seen |= kClasses[static_cast<uint8_t>(text[k])];
+  }
+#endif
+  for (; i < text.size() && (seen & kBoth) != kBoth; ++i) seen |= kClasses[static_cast<uint8_t>(text[i])];
+  return seen;
+}
+
 }  // namespace
 
 CharClasses char_classes(std::string_view text) {
   // Whole bodies come here: independent sums, and an end when nothing is new any more.
-  constexpr size_t kStep = 512;
+  constexpr size_t kStep = 512, kHead = 4096;
   uint16_t seen = 0;
-  while (text.size() >= kStep && seen != kAllClasses) {
+  size_t at = 0;
+  for (; text.size() - at >= kStep && seen != kAllClasses; at += kStep) {
+    if (at >= kHead && (seen & CharClasses::kSpace) != 0) return {static_cast<uint16_t>(seen | unprintable(text.substr(at)))};
+    const char* block = text.data() + at;
     uint16_t a = 0, b = 0, c = 0, d = 0;
     for (size_t i = 0; i < kStep; i += 4) {
-      a |= kClasses[static_cast<uint8_t>(text[i])];
-      b |= kClasses[static_cast<uint8_t>(text[i + 1])];
-      c |= kClasses[static_cast<uint8_t>(text[i + 2])];
-      d |= kClasses[static_cast<uint8_t>(text[i + 3])];
+      a |= kClasses[static_cast<uint8_t>(block[i])];
+      b |= kClasses[static_cast<uint8_t>(block[i + 1])];
+      c |= kClasses[static_cast<uint8_t>(block[i + 2])];
+      d |= kClasses[static_cast<uint8_t>(block[i + 3])];
     }
     seen |= a | b | c | d;
-    text.remove_prefix(kStep);
   }
   if (seen == kAllClasses) return {seen};
-  for (const char c : text) seen |= kClasses[static_cast<uint8_t>(c)];
+  for (const char c : text.substr(at)) seen |= kClasses[static_cast<uint8_t>(c)];
   return {seen};
 }
 

@@ -18,7 +18,9 @@ struct CharClasses {
   bool any(int classes) const { return (seen & classes) != 0; }
   bool only(int classes) const { return (seen & ~classes) == 0; }
 };
-// kHexLetter is a-f and A-F; it comes together with kLower or kUpper.
+// kHexLetter is a-f and A-F; it comes together with kLower or kUpper. Once a
+// space was met in the first 4 KiB, only kControl and kHigh are looked for in
+// the rest: no decoder takes a text with spaces for its own by another class.
 CharClasses char_classes(std::string_view text);
 
 // Valid UTF-8 without control characters other than tab, line feed, carriage
