@@ -228,7 +228,8 @@ bool has_coordinates(const EventTable& table, const Rows& rows) {
   for (const EventColumn& column : table.columns) {
     const bool x_name = in(kXNames, column.name), y_name = in(kYNames, column.name);
     if (!x_name && !y_name) continue;
-    const auto filled = std::count_if(rows.begin(), rows.end(), [&](uint32_t row) { return !std::isnan(column.cells[row].number); });
+    const auto filled =
+        std::count_if(rows.begin(), rows.end(), [&](uint32_t row) { return !std::isnan(column.cells[row].number); });
     if (static_cast<size_t>(filled) * 2 <= rows.size()) continue;
     x |= x_name;
     y |= y_name;
@@ -494,7 +495,8 @@ bool names_a_key(std::string_view word, uint32_t hash) {
   if (word.size() == 6 && word.starts_with("Digit")) return true;
   if (!word_in(kKeyNameHashes, hash)) return false;
   char lower[12];
-  for (size_t i = 0; i < word.size(); ++i) lower[i] = word[i] >= 'A' && word[i] <= 'Z' ? static_cast<char>(word[i] + 32) : word[i];
+  for (size_t i = 0; i < word.size(); ++i)
+    lower[i] = word[i] >= 'A' && word[i] <= 'Z' ? static_cast<char>(word[i] + 32) : word[i];
   return in(kKeyNames, std::string_view(lower, word.size()));
 }
 

@@ -101,6 +101,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(bytes_, other.bytes_);
   std::swap(released_, other.released_);
+  std::swap(ahead_, other.ahead_);
   std::swap(was_gzip_, other.was_gzip_);
   std::swap(truncated_gzip_, other.truncated_gzip_);
   return *this;
@@ -112,6 +113,21 @@ void MappedFile::release_before(uint64_t end) {
   if (end <= released_) return;
   drop_pages(released_, end);
   released_ = end;
+}
+
+void MappedFile::read_ahead(uint64_t position) {
+#ifdef MADV_POPULATE_READ
+  constexpr uint64_t kWindow = 8 << 20, kPage = 4096;
+  const bool near = position < ahead_ && ahead_ - position <= kWindow;
+  if (near && ahead_ - position >= kWindow / 2) return;
+  const uint64_t begin = (near ? ahead_ : position) / kPage * kPage;
+  const uint64_t end = std::min<uint64_t>(position + kWindow, bytes_.size());
+  if (begin >= end) return;
+  madvise(const_cast<uint8_t*>(bytes_.data()) + begin, end - begin, MADV_POPULATE_READ);  // a hint: may fail
+  ahead_ = end;
+#else
+  (void)position;
+#endif
 }
 
 void MappedFile::drop_pages(uint64_t begin, uint64_t end) {

@@ -36,7 +36,10 @@ class MappedFile {
   // The caller will not read [0, end) again soon: lets the kernel drop the
   // pages, so that memory stays flat on files larger than memory.
   void release_before(uint64_t end);
-  // The same for [begin, end), any number of times.
+  // The caller reads a little behind `position` soon: maps the pages there in
+  // one go, instead of by a fault for every 64 KiB.
+  void read_ahead(uint64_t position);
+  // Lets [begin, end) go, any number of times.
   void drop_pages(uint64_t begin, uint64_t end);
 
  private:
@@ -44,6 +47,7 @@ class MappedFile {
   std::string path_;
   Bytes bytes_;
   uint64_t released_ = 0;
+  uint64_t ahead_ = 0;  // mapped in advance up to here
   bool was_gzip_ = false;
   bool truncated_gzip_ = false;
 };

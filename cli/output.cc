@@ -1,6 +1,7 @@
 #include "cli/output.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -20,8 +21,8 @@ namespace vitrine::cli {
 namespace {
 
 constexpr size_t kAlignment = 4096;  // of O_DIRECT: any logical block size divides it
-constexpr size_t kBlock = 1 << 20;   // a multiple of it
-constexpr size_t kBlocks = 6;        // so much may wait for the disk
+constexpr size_t kBlock = 2 << 20;   // a multiple of it; one huge page, so that O_DIRECT pins one and not 512
+constexpr size_t kBlocks = 4;        // so much may wait for the disk
 
 enum class Coding : uint8_t { none, zstd, gzip };
 
@@ -35,7 +36,10 @@ struct Block {
   struct Free {
     void operator()(char* p) const { std::free(p); }
   };
-  std::unique_ptr<char, Free> bytes{static_cast<char*>(std::aligned_alloc(kAlignment, kBlock))};
+  Block() : bytes(static_cast<char*>(std::aligned_alloc(kBlock, kBlock))) {
+    if (bytes) madvise(bytes.get(), kBlock, MADV_HUGEPAGE);
+  }
+  std::unique_ptr<char, Free> bytes;
   size_t size = 0;
 };
 

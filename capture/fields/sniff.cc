@@ -80,13 +80,15 @@ uint16_t unprintable(std::string_view text) {
   uint16_t seen = 0;
   size_t i = 0;
 #if defined(__SSE2__)
-  const __m128i space = _mm_set1_epi8(0x20), tab = _mm_set1_epi8('\t'), line = _mm_set1_epi8('\n'), carriage = _mm_set1_epi8('\r'),
-                del = _mm_set1_epi8(0x7f);
+  const __m128i space = _mm_set1_epi8(0x20), tab = _mm_set1_epi8('\t'), line = _mm_set1_epi8('\n'),
+                carriage = _mm_set1_epi8('\r'), del = _mm_set1_epi8(0x7f);
   for (; text.size() - i >= 16 && (seen & kBoth) != kBoth; i += 16) {
     const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + i));
-    const __m128i layout = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(block, tab), _mm_cmpeq_epi8(block, line)), _mm_cmpeq_epi8(block, carriage));
+    const __m128i layout = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(block, tab), _mm_cmpeq_epi8(block, line)),
+                                        _mm_cmpeq_epi8(block, carriage));
     // Signed: bytes above 0x7f are below 0x20 as well.
-    const __m128i bad = _mm_or_si128(_mm_andnot_si128(layout, _mm_cmplt_epi8(block, space)), _mm_cmpeq_epi8(block, del));
+    const __m128i bad =
+        _mm_or_si128(_mm_andnot_si128(layout, _mm_cmplt_epi8(block, space)), _mm_cmpeq_epi8(block, del));
     if (_mm_movemask_epi8(bad) == 0) continue;
     for (size_t k = i; k < i + 16; ++k) seen |= kClasses[static_cast<uint8_t>(text[k])];
   }
@@ -103,7 +105,8 @@ CharClasses char_classes(std::string_view text) {
   uint16_t seen = 0;
   size_t at = 0;
   for (; text.size() - at >= kStep && seen != kAllClasses; at += kStep) {
-    if (at >= kHead && (seen & CharClasses::kSpace) != 0) return {static_cast<uint16_t>(seen | unprintable(text.substr(at)))};
+    if (at >= kHead && (seen & CharClasses::kSpace) != 0)
+      return {static_cast<uint16_t>(seen | unprintable(text.substr(at)))};
     const char* block = text.data() + at;
     uint16_t a = 0, b = 0, c = 0, d = 0;
     for (size_t i = 0; i < kStep; i += 4) {

@@ -7,6 +7,7 @@
 namespace vitrine {
 namespace {
 constexpr uint64_t kStep = 256 << 10;  // output of one stage taken at a time
+constexpr size_t kHeld = 1 << 20;      // compressed bytes that wait for their end
 constexpr std::string_view kEmptySha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 }  // namespace
 
@@ -14,7 +15,9 @@ void BodyReader::reset() {
   decoders_.clear();
   stages_.clear();
   events_.reset();
-  unsupported_ = streamed_ = false;
+  unsupported_ = streamed_ = holding_ = false;
+  held_.clear();
+  inflated_.clear();
   discard_ = cut_ = Cause::decoded;
   cut_issue_ = nullptr;
   wire_ = content_bytes_ = decoded_wire_ = 0;
@@ -34,6 +37,8 @@ void BodyReader::begin(const HttpLimits& limits, std::vector<Decoder> decoders, 
     stage.decompressor = Decompressor::create(kind, 0);
     stages_.push_back(std::move(stage));
   }
+  holding_ =
+      events == nullptr && decoders_.size() == 1 && (decoders_[0] == Decoder::gzip || decoders_[0] == Decoder::zlib);
   if (events != nullptr) {
     events_.emplace(*events);
     if (limits.digests) hash_.emplace();
@@ -45,7 +50,39 @@ void BodyReader::add(Bytes bytes, StreamSpan span) {
   append_span(pieces_, span);
   if (cut_ != Cause::decoded || discard_ != Cause::decoded) return;
   if (stages_.empty()) content(bytes, true);
-  else decode(0, bytes);
+  else if (!hold(bytes)) decode(0, bytes);
+}
+
+void BodyReader::hole(Cause cause) {
+  release_held();
+  cut(cause, wire_);
+}
+
+bool BodyReader::hold(Bytes bytes) {
+  if (!holding_) return false;
+  if (held_.size() + bytes.size() <= kHeld) {
+    held_.append(as_text(bytes));
+    return true;
+  }
+  release_held();
+  return false;
+}
+
+void BodyReader::release_held() {
+  holding_ = false;
+  if (held_.empty()) return;
+  decode(0, as_bytes(held_));
+  std::string().swap(held_);
+}
+
+bool BodyReader::inflate_held() {
+  const uint64_t bound = std::min({uint64_t{limits_.body_memory}, uint64_t{limits_.body_bytes},
+                                   std::max<uint64_t>(limits_.expansion_floor, wire_ * limits_.expansion)});
+  if (!inflate_whole(decoders_[0], as_bytes(held_), bound, inflated_)) return false;
+  content_bytes_ = inflated_.size();
+  view_ = as_bytes(inflated_);
+  stages_[0].done = true;
+  return true;
 }
 
 void BodyReader::decode(size_t index, Bytes bytes) {
@@ -139,6 +176,7 @@ void BodyReader::cut(Cause cause, uint64_t decoded_wire, const char* issue) {
 BodyReader::Outcome BodyReader::finish(bool complete) {
   Outcome out;
   if (events_) events_->finish();
+  if (!held_.empty() && !inflate_held()) release_held();
   out.streamed = streamed_;
   if (discard_ != Cause::decoded) {
     out.bytes.add(discard_, wire_);

@@ -27,7 +27,7 @@ class BodyReader {
   void set_discard(Cause cause) { discard_ = cause; }
 
   void add(Bytes bytes, StreamSpan span);
-  void hole(Cause cause) { cut(cause, wire_); }  // bytes are missing here; what follows cannot be placed
+  void hole(Cause cause);  // bytes are missing here; what follows cannot be placed
   // The bytes of add() calls so far go away: keep what is still only borrowed.
   void keep_views();
   bool has_view() const { return !view_.empty(); }
@@ -58,6 +58,9 @@ class BodyReader {
     std::string out;
   };
   void decode(size_t stage, Bytes bytes);
+  bool hold(Bytes bytes);
+  void release_held();
+  bool inflate_held();
   void content(Bytes bytes, bool borrowed);
   void cut(Cause cause, uint64_t decoded_wire, const char* issue = nullptr);
 
@@ -65,6 +68,10 @@ class BodyReader {
   std::vector<Decoder> decoders_;
   std::vector<Stage> stages_;  // outermost coding first
   std::optional<SseParser> events_;
+  // A gzip or zlib body waits here for its end and is then inflated in one go;
+  // one that grows too large, has a hole or ends early is decoded as it came.
+  bool holding_ = false;
+  std::string held_, inflated_;
   bool unsupported_ = false, streamed_ = false;
   Cause discard_ = Cause::decoded;
   uint64_t wire_ = 0, content_bytes_ = 0;

@@ -1,6 +1,7 @@
 #include "capture/http/content_coding.h"
 
 #include <brotli/decode.h>
+#include <libdeflate.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -358,6 +359,32 @@ Inflated decompress(Decoder kind, Bytes input, uint64_t max_output) {
   result.state = decompressor->feed(input, result.bytes, consumed);
   result.complete = result.state == State::done && consumed == input.size();
   return result;
+}
+
+bool inflate_whole(Decoder kind, Bytes input, uint64_t max_output, std::string& out) {
+  constexpr uint64_t kLeast = 64 << 10, kUsualRatio = 8;
+  if (input.size() < 18 || (kind != Decoder::gzip && kind != Decoder::zlib)) return false;
+  uint64_t size = std::max<uint64_t>(kLeast, input.size() * kUsualRatio);
+  if (kind == Decoder::gzip) {
+    const Bytes isize = input.last(4);  // RFC 1952 2.3.1, least significant byte first
+    size = isize[0] | uint64_t{isize[1]} << 8 | uint64_t{isize[2]} << 16 | uint64_t{isize[3]} << 24;
+    if (size > max_output) return false;
+  }
+  struct Free {
+    void operator()(libdeflate_decompressor* d) const { libdeflate_free_decompressor(d); }
+  };
+  thread_local const std::unique_ptr<libdeflate_decompressor, Free> inflater(libdeflate_alloc_decompressor());
+  if (!inflater) return false;
+  out.resize(static_cast<size_t>(std::min(size, max_output)));
+  size_t used = 0, made = 0;
+  const auto inflate_ex = kind == Decoder::gzip ? libdeflate_gzip_decompress_ex : libdeflate_zlib_decompress_ex;
+  if (inflate_ex(inflater.get(), input.data(), input.size(), out.data(), out.size(), &used, &made) !=
+          LIBDEFLATE_SUCCESS ||
+      used != input.size()) {
+    return false;
+  }
+  out.resize(made);
+  return true;
 }
 
 }  // namespace vitrine

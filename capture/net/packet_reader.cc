@@ -49,7 +49,7 @@ CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& pr
   NoIssues none;  // the packet pass reports them
   auto reader = open_any(file, none, &metadata);
   if (!reader) return metadata;
-  constexpr uint64_t kStep = 8 << 20;
+  constexpr uint64_t kStep = 2 << 20;
   uint64_t reported = 0;
   Packet packet;
   while ((*reader)->next(packet)) {

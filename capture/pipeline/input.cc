@@ -89,7 +89,13 @@ Result<Input> Input::open(const std::string& path, const InputOptions& options, 
     summary.case_key = as_text(key.digest());
   }
   if (looks_like_capture(bytes)) {
-    CaptureMetadata metadata = scan_capture(bytes, [&](uint64_t position) { input.file_->drop_pages(0, position); });
+    uint64_t scanned = 0;
+    input.file_->read_ahead(0);
+    CaptureMetadata metadata = scan_capture(bytes, [&](uint64_t position) {
+      input.file_->drop_pages(scanned, position);
+      input.file_->read_ahead(position);
+      scanned = position;
+    });
     summary.format = metadata.format == "pcapng" ? InputFormat::pcapng : InputFormat::pcap;
     summary.dropped = metadata.dropped;
     summary.packets = metadata.packets;
@@ -159,7 +165,11 @@ Status Input::run(IssueLog& issues, const ConsumerFactory& consumer, const Merge
   options.observer = observer;
   options.http = options_.http;
   if (progress) options.progress = [&](uint64_t done) { progress(done, bytes.size()); };
-  options.release = [this](uint64_t position) { file_->release_before(position); };
+  file_->read_ahead(0);
+  options.release = [this](uint64_t position) {
+    file_->release_before(position);
+    file_->read_ahead(position);
+  };
   Result<PipelineSummary> summary = run_pipeline(**reader, *secrets_, processes_, issues, options);
   if (!summary) return tl::unexpected(summary.error());
   summary_.packets = summary->packets;

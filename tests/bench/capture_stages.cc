@@ -49,6 +49,19 @@ struct NoIssues : IssueSink {
   void issue(Issue) override {}
 };
 
+// The first pass as Input::open makes it.
+CaptureMetadata scan(Bytes file, MappedFile& mapping) {
+  uint64_t scanned = 0;
+  mapping.read_ahead(0);
+  CaptureMetadata metadata = scan_capture(file, [&](uint64_t position) {
+    mapping.drop_pages(scanned, position);
+    mapping.read_ahead(position);
+    scanned = position;
+  });
+  mapping.read_ahead(0);
+  return metadata;
+}
+
 // Packets and IP, and TCP when asked: what the pipeline does before TLS.
 struct Streams : StreamSink {
   uint64_t bytes = 0;
@@ -57,7 +70,7 @@ struct Streams : StreamSink {
 
 uint64_t read_packets(Bytes file, MappedFile& mapping, bool reassemble) {
   NoIssues issues;
-  scan_capture(file, [&](uint64_t position) { mapping.drop_pages(0, position); });
+  scan(file, mapping);
   auto reader = open_capture(file, issues);
   if (!reader) die(reader.error().to_string());
   IpReassembler ip(issues);
@@ -74,6 +87,7 @@ uint64_t read_packets(Bytes file, MappedFile& mapping, bool reassemble) {
     if (!ip.decode(packet, datagram)) continue;
     payload += datagram.payload.size();
     mapping.release_before((*reader)->position());
+    mapping.read_ahead((*reader)->position());
     TcpHeader tcp;
     std::string_view why;
     if (!reassemble || datagram.protocol != kProtocolTcp || !parse_tcp(datagram, tcp, why)) continue;
@@ -111,7 +125,7 @@ class Decrypting final : private StreamSink, private TlsSink {
 uint64_t decrypt(Bytes file, MappedFile& mapping) {
   NoIssues issues;
   SecretStore secrets;
-  const CaptureMetadata metadata = scan_capture(file, [&](uint64_t position) { mapping.drop_pages(0, position); });
+  const CaptureMetadata metadata = scan(file, mapping);
   for (const Bytes& log : metadata.tls_key_logs) secrets.load(as_text(log), issues);
   auto reader = open_capture(file, issues);
   if (!reader) die(reader.error().to_string());
@@ -128,6 +142,7 @@ uint64_t decrypt(Bytes file, MappedFile& mapping) {
     std::string_view why;
     if (!ip.decode(packet, datagram)) continue;
     mapping.release_before((*reader)->position());
+    mapping.read_ahead((*reader)->position());
     if (datagram.protocol != kProtocolTcp || !parse_tcp(datagram, tcp, why)) continue;
     Flow& flow = flows[flow_key(datagram)];
     const Endpoint source{datagram.source, tcp.source_port};
