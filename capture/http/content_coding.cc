@@ -366,6 +366,8 @@ bool inflate_whole(Decoder kind, Bytes input, uint64_t max_output, std::string& 
   if (input.size() < 18 || (kind != Decoder::gzip && kind != Decoder::zlib)) return false;
   uint64_t size = std::max<uint64_t>(kLeast, input.size() * kUsualRatio);
   if (kind == Decoder::gzip) {
+    constexpr uint8_t kHeaderChecksum = 2;  // FHCRC, which libdeflate does not look at
+    if ((input[3] & kHeaderChecksum) != 0) return false;
     const Bytes isize = input.last(4);  // RFC 1952 2.3.1, least significant byte first
     size = isize[0] | uint64_t{isize[1]} << 8 | uint64_t{isize[2]} << 16 | uint64_t{isize[3]} << 24;
     if (size > max_output) return false;

@@ -45,7 +45,8 @@ Inflated decompress(Decoder kind, Bytes input, uint64_t max_output);
 // The quick way for gzip and zlib ("deflate") content that is whole: one member,
 // all of `input`, at most max_output bytes, checksum right. False in every other
 // case, and `out` is then undefined: a Decompressor tells what is wrong, or goes
-// on where there is more. True gives what a Decompressor would give.
+// on where there is more. What a Decompressor decodes to its end, this gives too,
+// the same; code tables that are against RFC 1951 but decode it may let pass.
 bool inflate_whole(Decoder kind, Bytes input, uint64_t max_output, std::string& out);
 
 }  // namespace vitrine

@@ -54,7 +54,7 @@ bool looks_like_capture(Bytes file);  // by magic only
 Result<std::unique_ptr<PacketReader>> open_capture(Bytes file, IssueSink& issues);
 // Walks block headers only (cheap): secrets, names, comments, counts. Keeps at
 // most 65,536 names, 256 comments and 1,024 interface names. `progress` is
-// called about every 8 MiB with the bytes consumed (for page release).
+// called about every 2 MiB with the bytes consumed (for page release).
 CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& progress = {});
 
 }  // namespace vitrine

@@ -43,5 +43,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (size_t step : {1, 7}) {
     if (!(decode(kind, input, step) == whole)) std::abort();
   }
+  std::string quick;
+  const bool quickly = inflate_whole(kind, input, kBound, quick);
+  if (quickly && quick.size() > kBound) std::abort();
+  if (quickly && whole.state == Decompressor::State::done && quick != whole.out) std::abort();
   return 0;
 }

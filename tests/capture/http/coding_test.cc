@@ -156,6 +156,27 @@ TEST(ContentCoding, GzipMembersAndTrailingBytes) {
   EXPECT_EQ(decompress(Decoder::json, as_bytes("x"), 10).state, Decompressor::State::malformed);
 }
 
+TEST(ContentCoding, WholeBodiesTheQuickWay) {
+  std::string text;
+  for (int i = 0; i < 20'000; ++i) text += "value " + std::to_string(i * 7919) + "\n";
+  for (const auto& [kind, coded] : {std::pair{Decoder::gzip, gzip(text)}, std::pair{Decoder::zlib, deflated(text, 15)}}) {
+    std::string out;
+    ASSERT_TRUE(inflate_whole(kind, as_bytes(coded), text.size(), out));
+    EXPECT_EQ(out, text);
+    EXPECT_FALSE(inflate_whole(kind, as_bytes(coded), text.size() - 1, out)) << "the bound";
+    EXPECT_FALSE(inflate_whole(kind, as_bytes(coded.substr(0, coded.size() - 1)), text.size(), out)) << "cut";
+    EXPECT_FALSE(inflate_whole(kind, as_bytes(coded + "x"), text.size(), out)) << "bytes behind the end";
+    EXPECT_FALSE(inflate_whole(kind, as_bytes(coded + coded), 2 * text.size(), out)) << "a second member";
+    std::string damaged = coded;
+    damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 0x10);
+    EXPECT_FALSE(inflate_whole(kind, as_bytes(damaged), text.size(), out));
+  }
+  std::string out;
+  EXPECT_FALSE(inflate_whole(Decoder::zlib, as_bytes(deflated(text, -15)), text.size(), out)) << "raw deflate is left to the Decompressor";
+  EXPECT_FALSE(inflate_whole(Decoder::br, as_bytes(brotli(text)), text.size(), out));
+  EXPECT_FALSE(inflate_whole(Decoder::gzip, {}, text.size(), out));
+}
+
 TEST(ContentCoding, Tokens) {
   Decoder d{};
   EXPECT_TRUE(content_coding("X-GZip", d));

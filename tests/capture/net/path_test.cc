@@ -91,8 +91,9 @@ TEST(Path, ScanReportsItsProgress) {
   for (int i = 0; i < 400; ++i) file += record;  // 24 MB
   std::vector<uint64_t> steps;
   EXPECT_EQ(scan_capture(as_bytes(file), [&](uint64_t position) { steps.push_back(position); }).packets, 400u);
-  ASSERT_EQ(steps.size(), 3u);
-  EXPECT_GE(steps[0], uint64_t{8} << 20);
+  ASSERT_GE(steps.size(), 10u);
+  ASSERT_LE(steps.size(), 12u);
+  EXPECT_GE(steps[0], uint64_t{2} << 20);
   EXPECT_EQ(steps.back(), file.size());
 }
 
