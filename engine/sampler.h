@@ -1,10 +1,13 @@
 // From logits to the next token. Pure functions of logits, history, parameters
-// and a counter: the same on every machine, whatever else runs.
+// and position: the same on every machine, whatever else runs (the exponential is
+// our own, in plain IEEE arithmetic).
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -12,40 +15,46 @@
 
 namespace vitrine {
 
+// Applied in this order: logit_bias, penalties, `allowed`, temperature, top_k,
+// top_p, min_p (the order of Hugging Face's generate() and of vLLM).
 struct SamplingParameters {
-  float temperature = 1.0f;         // 0: greedy, the lowest id of equals
-  int32_t top_k = 0;                // the k best tokens; 0: all
-  float top_p = 1.0f;               // the fewest best tokens whose probabilities reach p; 1: all
-  float min_p = 0.0f;               // tokens at least this fraction as probable as the best; 0: all
-  float repetition_penalty = 1.0f;  // Keskar et al., 2019: divides positive, multiplies negative logits of seen tokens
-  float presence_penalty = 0.0f;    // OpenAI: subtracted once from tokens generated before
-  float frequency_penalty = 0.0f;   // OpenAI: subtracted once per time
-  std::map<TokenId, float>
-      logit_bias;  // added to the logit; -100 and below: never, +100 and above: as if only those were left
+  float temperature = 1.0f;                  // 0 … 100. 0: greedy, the lowest id of equals
+  int32_t top_k = 0;                         // the k best tokens, lower ids first of equals; 0: all
+  float top_p = 1.0f;                        // (0, 1]. The fewest best tokens whose probabilities reach p
+  float min_p = 0.0f;                        // [0, 1]. Tokens at least this fraction as probable as the best
+  float repetition_penalty = 1.0f;           // (0, 100]. Keskar et al., 2019: divides positive logits of seen tokens,
+                                             // multiplies negative ones
+  float presence_penalty = 0.0f;             // [-2, 2]. OpenAI: subtracted once from tokens generated before
+  float frequency_penalty = 0.0f;            // [-2, 2]. OpenAI: subtracted once per time
+  std::map<TokenId, float> logit_bias = {};  // [-100, 100], added to the logit; -100: never
   uint64_t seed = 0;
-  int32_t top_logprobs = -1;  // -1: none; 0: the chosen token's only; at most 20
+  int32_t top_logprobs = -1;  // -1: no logprobs; 0: the chosen token's; up to 20 more
 };
 
-// usage, naming the parameter, for values out of range (also NaN).
+// usage, naming the parameter, for values out of range (NaN is).
 Status check(const SamplingParameters& parameters);
 
 struct TokenLogprob {
   TokenId id = 0;
-  float logprob = 0;  // natural logarithm, of the softmax of the logits before penalties and temperature; see .cc
+  float logprob = 0;  // natural logarithm of the model's own probability: before bias, penalties and temperature
 };
 
 struct Sampled {
   TokenId id = -1;
-  float logprob = 0;              // only when top_logprobs >= 0
-  std::vector<TokenLogprob> top;  // best first, lower id first of equals; at most top_logprobs
+  float logprob = 0;              // when top_logprobs >= 0
+  std::vector<TokenLogprob> top;  // best first, lower id first of equals
 };
 
 // Philox 4x32-10 (Salmon et al., 2011): random numbers by counter, not by state,
 // so that a token's number depends on seed and position alone.
-// Returns a number in [0, 1) with 53 random bits.
+void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+// A number in [0, 1) with 53 random bits.
 double uniform_at(uint64_t seed, uint64_t position);
 
-// One sequence's sampler. Owns the penalties' history.
+// exp(x) for x <= 0, relative error below 1e-14; 0 for x < -708 and NaN.
+double portable_exp(double x);
+
+// One sequence's sampler. Owns the penalties' history. Not thread-safe.
 class Sampler {
  public:
   // REQUIRES: check(parameters) passed.
@@ -54,21 +63,27 @@ class Sampler {
   // Tokens of the prompt: repetition_penalty counts them, the others do not.
   void see_prompt(std::span<const TokenId> ids);
 
-  // Chooses the next token and remembers it. `logits`: [vocabulary], may be
-  // changed. NaN counts as -inf. malformed when no token has a finite logit (or
-  // +inf: then the lowest such id is chosen).
-  // `allowed`, when not empty: one bit per token (word id/64, bit id%64); others are left out.
+  // Chooses the next token and remembers it. `logits`: [vocabulary], overwritten.
+  // NaN counts as -inf; +inf leaves only such tokens. malformed when no token is
+  // left. `allowed`, when not empty: one bit per token (word id/64, bit id%64);
+  // the others are left out (tokens beyond its end too).
   Result<Sampled> next(std::span<float> logits, std::span<const uint64_t> allowed = {});
 
  private:
   struct Seen {
-    bool prompt = false;
+    bool in_prompt = false;
     uint32_t generated = 0;
   };
+  using Candidate = std::pair<float, TokenId>;  // logit, id
+
+  void adjust(std::span<float> logits, std::span<const uint64_t> allowed) const;
+  void describe(std::span<const float> logits, Sampled& sampled) const;
+  TokenId draw(std::span<const float> logits, float best);
+
   SamplingParameters parameters_;
   std::map<TokenId, Seen> seen_;
-  uint64_t position_ = 0;  // tokens chosen so far
-  std::vector<std::pair<float, TokenId>> candidates_;
+  uint64_t position_ = 0;              // tokens chosen so far
+  std::vector<Candidate> candidates_;  // kept between calls
 };
 
 }  // namespace vitrine
