@@ -21,8 +21,8 @@ bool isa_available(Isa isa);  // on this processor and operating system
 std::vector<Isa> available_isas();
 
 struct CpuOptions {
-  int threads = 0;         // 0: one per processor this process may run on
-  std::optional<Isa> isa;  // else the environment variable VITRINE_ISA, else the best there is
+  int threads = 0;                        // 0: one per processor this process may run on
+  std::optional<Isa> isa = std::nullopt;  // else the environment variable VITRINE_ISA, else the best there is
 };
 
 // usage: an unknown or unavailable instruction set, a negative thread count.
