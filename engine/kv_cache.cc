@@ -1,0 +1,78 @@
+#include "engine/kv_cache.h"
+
+namespace vitrine {
+
+PagePool::PagePool(int32_t pages) : holders_(pages, 0) {
+  for (int32_t page = pages; page-- > 0;) free_.push_back(page);
+}
+
+std::optional<int32_t> PagePool::take() {
+  if (free_.empty()) return std::nullopt;
+  const int32_t page = free_.back();
+  free_.pop_back();
+  holders_[page] = 1;
+  return page;
+}
+
+void PagePool::hold(int32_t page) { ++holders_[page]; }
+
+bool PagePool::drop(int32_t page) {
+  if (--holders_[page] > 0) return false;
+  free_.push_back(page);
+  return true;
+}
+
+Result<PagedKvCache> PagedKvCache::create(Ops& ops, KvShape shape, uint32_t layers, const KvOptions& options) {
+  constexpr int64_t kMostPages = int64_t{1} << 30;
+  if (options.page_tokens <= 0 || options.tokens <= 0) return fail(ErrorCode::usage, "a cache without tokens");
+  const int64_t pages = (options.tokens - 1) / options.page_tokens + 1;
+  if (pages > kMostPages) return fail(ErrorCode::limit, "a cache with too many pages");
+  PagedKvCache out(ops, options, static_cast<int32_t>(pages));
+  // One page more, never handed out: zeros to clear others with.
+  shape.pages = pages + (options.zero_freed_pages ? 1 : 0);
+  shape.page_tokens = options.page_tokens;
+  shape.type = options.type;
+  for (uint32_t layer = 0; layer < layers; ++layer) {
+    auto cache = ops.alloc_kv(shape);
+    if (!cache) return tl::make_unexpected(cache.error());
+    out.bytes_ += cache->data.bytes();
+    out.caches_.push_back(std::move(*cache));
+  }
+  return out;
+}
+
+void PagedKvCache::copy_page(int32_t from, int32_t to) {
+  for (KvCache& cache : caches_) ops_->kv_copy_page(cache, from, to);
+}
+
+bool PagedKvCache::reserve(KvBlocks& blocks, int64_t tokens) {
+  const int64_t wanted = pages_for(tokens) - static_cast<int64_t>(blocks.pages.size());
+  if (wanted > pool_.free()) return false;
+  for (int64_t i = 0; i < wanted; ++i) blocks.pages.push_back(*pool_.take());
+  return true;
+}
+
+bool PagedKvCache::fork(const KvBlocks& from, int64_t tokens, KvBlocks& to) {
+  const int64_t shared = tokens / page_tokens();
+  const bool parts_in_page = tokens % page_tokens() != 0;
+  if (parts_in_page && pool_.free() == 0) return false;
+  for (int64_t i = 0; i < shared; ++i) {
+    pool_.hold(from.pages[i]);
+    to.pages.push_back(from.pages[i]);
+  }
+  if (parts_in_page) {
+    to.pages.push_back(*pool_.take());
+    copy_page(from.pages[shared], to.pages.back());
+  }
+  to.tokens = tokens;
+  return true;
+}
+
+void PagedKvCache::release(KvBlocks& blocks) {
+  for (const int32_t page : blocks.pages) {
+    if (pool_.drop(page) && options_.zero_freed_pages) copy_page(pool_.size(), page);
+  }
+  blocks = {};
+}
+
+}  // namespace vitrine

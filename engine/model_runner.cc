@@ -1,0 +1,123 @@
+#include "engine/model_runner.h"
+
+#include <algorithm>
+
+namespace vitrine {
+namespace {
+
+constexpr int64_t kMostTokens = 1 << 16;
+
+}  // namespace
+
+Result<std::unique_ptr<ModelRunner>> ModelRunner::create(std::unique_ptr<Model> model, Ops& ops,
+                                                         const RunnerOptions& options) {
+  for (const int64_t n : {options.step_tokens, options.sequences, options.outputs}) {
+    if (n < 1 || n > kMostTokens) return fail(ErrorCode::usage, "sizes of a step: 1 to 65536");
+  }
+  if (!ops.supports(Op::kv_cache, options.kv.type)) {
+    return fail(ErrorCode::unsupported,
+                "a cache of " + std::string(type_name(options.kv.type)) + " is not supported by " + ops.description());
+  }
+  auto kv = PagedKvCache::create(ops, model->kv_shape(), model->config().layers, options.kv);
+  if (!kv) return tl::make_unexpected(kv.error());
+  std::unique_ptr<ModelRunner> runner(new ModelRunner(std::move(model), ops, options, std::move(*kv)));
+  if (Status status = runner->allocate(); !status) return tl::make_unexpected(status.error());
+  return runner;
+}
+
+Status ModelRunner::allocate() {
+  if (Status status = model_->prepare(std::max(options_.step_tokens, options_.outputs)); !status) return status;
+  const int64_t blocks = kv_.pool().size();
+  const int64_t numbers = 3 * options_.step_tokens + options_.outputs + blocks * options_.sequences;
+  auto indices = ops_.alloc(static_cast<uint64_t>(numbers) * sizeof(int32_t));
+  if (!indices) return tl::make_unexpected(indices.error());
+  indices_ = std::move(*indices);
+  const uint64_t vocabulary = model_->config().vocabulary;
+  auto logits = ops_.alloc(vocabulary * static_cast<uint64_t>(options_.outputs) * sizeof(float));
+  if (!logits) return tl::make_unexpected(logits.error());
+  logits_ = std::move(*logits);
+  return {};
+}
+
+Status ModelRunner::check(std::span<const Piece> pieces) const {
+  int64_t tokens = 0, outputs = 0;
+  for (const Piece& piece : pieces) {
+    const auto count = static_cast<int64_t>(piece.tokens.size());
+    if (count == 0) return fail(ErrorCode::usage, "a piece without tokens");
+    tokens += count;
+    outputs += piece.logits == Piece::Logits::none ? 0 : piece.logits == Piece::Logits::last ? 1 : count;
+    for (const TokenId id : piece.tokens) {
+      if (id < 0 || static_cast<uint32_t>(id) >= model_->config().vocabulary) {
+        return fail(ErrorCode::usage, "token " + std::to_string(id) + " is outside the vocabulary of " +
+                                          std::to_string(model_->config().vocabulary));
+      }
+    }
+  }
+  if (tokens > options_.step_tokens || outputs > options_.outputs ||
+      static_cast<int64_t>(pieces.size()) > options_.sequences) {
+    return fail(ErrorCode::usage, "more tokens, sequences or outputs than a step holds");
+  }
+  return {};
+}
+
+Step ModelRunner::upload_step(std::span<const Piece> pieces) {
+  tokens_.clear();
+  seq_.clear();
+  pos_.clear();
+  outputs_.clear();
+  size_t blocks = 0;
+  for (const Piece& piece : pieces) blocks = std::max(blocks, piece.blocks->pages.size());
+  block_table_.assign(blocks * pieces.size(), 0);
+  for (size_t row = 0; row < pieces.size(); ++row) {
+    const Piece& piece = pieces[row];
+    std::copy(piece.blocks->pages.begin(), piece.blocks->pages.end(), block_table_.begin() + row * blocks);
+    for (size_t i = 0; i < piece.tokens.size(); ++i) {
+      const bool last = i + 1 == piece.tokens.size();
+      if (piece.logits == Piece::Logits::all || (last && piece.logits == Piece::Logits::last)) {
+        outputs_.push_back(static_cast<int32_t>(tokens_.size()));
+      }
+      tokens_.push_back(piece.tokens[i]);
+      seq_.push_back(static_cast<int32_t>(row));
+      pos_.push_back(static_cast<int32_t>(piece.blocks->tokens + static_cast<int64_t>(i)));
+    }
+  }
+  uint64_t offset = 0;
+  const auto put = [&](const std::vector<int32_t>& values, int64_t n0, int64_t n1) {
+    const Tensor tensor = indices_.i32(offset, n0, n1);
+    offset += values.size() * sizeof(int32_t);
+    if (!values.empty()) ops_.copy_in(tensor, values.data());
+    return tensor;
+  };
+  const auto T = static_cast<int64_t>(tokens_.size());
+  Step step;
+  step.tokens = put(tokens_, T, 1);
+  step.batch.seq = put(seq_, T, 1);
+  step.batch.pos = put(pos_, T, 1);
+  step.outputs = put(outputs_, static_cast<int64_t>(outputs_.size()), 1);
+  step.batch.block_table = put(block_table_, static_cast<int64_t>(blocks), static_cast<int64_t>(pieces.size()));
+  return step;
+}
+
+Result<std::span<float>> ModelRunner::run(std::span<const Piece> pieces) {
+  if (Status status = check(pieces); !status) return tl::make_unexpected(status.error());
+  if (pieces.empty()) return std::span<float>();
+  int64_t missing = 0;
+  const auto end = [](const Piece& piece) { return piece.blocks->tokens + static_cast<int64_t>(piece.tokens.size()); };
+  for (const Piece& piece : pieces) {
+    missing += std::max<int64_t>(0, kv_.pages_for(end(piece)) - static_cast<int64_t>(piece.blocks->pages.size()));
+  }
+  if (missing > kv_.pool().free()) return fail(ErrorCode::limit, "the cache has no room for these tokens");
+  for (const Piece& piece : pieces) kv_.reserve(*piece.blocks, end(piece));
+
+  const Step step = upload_step(pieces);
+  const auto outputs = static_cast<int64_t>(outputs_.size());
+  const Tensor logits = logits_.f32(0, model_->config().vocabulary, outputs);
+  model_->forward(step, kv_.layers(), logits);
+  host_logits_.resize(static_cast<size_t>(logits.elements()));
+  if (outputs > 0) ops_.copy_out(host_logits_.data(), logits);
+  if (Status status = ops_.sync(); !status) return tl::make_unexpected(status.error());
+  for (const Piece& piece : pieces) piece.blocks->tokens = end(piece);
+  return std::span<float>(host_logits_);
+}
+
+}  // namespace vitrine

@@ -1,0 +1,67 @@
+// Steps of a model: takes pieces of several sequences, builds the batch, runs the
+// forward pass, brings the logits back.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/kv_cache.h"
+#include "engine/models/model.h"
+#include "engine/tokenizer_data.h"
+
+namespace vitrine {
+
+struct RunnerOptions {
+  int64_t step_tokens = 256;  // at most so many tokens in a step
+  int64_t sequences = 16;     // at most so many sequences in a step
+  int64_t outputs = 16;       // at most so many rows of logits from a step
+  KvOptions kv;
+};
+
+// The next tokens of one sequence; they stand at positions blocks->tokens and on.
+struct Piece {
+  enum class Logits : uint8_t { none, last, all };
+  KvBlocks* blocks = nullptr;
+  std::span<const TokenId> tokens;
+  Logits logits = Logits::last;
+};
+
+class ModelRunner {
+ public:
+  // Borrows `ops` and what `model` borrows. usage: an option that is not positive.
+  static Result<std::unique_ptr<ModelRunner>> create(std::unique_ptr<Model> model, Ops& ops,
+                                                     const RunnerOptions& options);
+
+  const Model& model() const { return *model_; }
+  const RunnerOptions& options() const { return options_; }
+  PagedKvCache& kv() { return kv_; }
+
+  // One step. Reserves what the pieces lack (limit, and nothing done, when there are no pages), and
+  // advances blocks->tokens. Returns the wanted rows of logits, [vocabulary] each, in order of the
+  // pieces; valid until the next call. usage: a token outside the vocabulary; more than the options say.
+  // After another error the pieces' sequences must be released.
+  // REQUIRES: no blocks twice.
+  Result<std::span<float>> run(std::span<const Piece> pieces);
+
+ private:
+  ModelRunner(std::unique_ptr<Model> model, Ops& ops, const RunnerOptions& options, PagedKvCache kv)
+      : model_(std::move(model)), ops_(ops), options_(options), kv_(std::move(kv)) {}
+  Status allocate();
+  Status check(std::span<const Piece> pieces) const;
+  Step upload_step(std::span<const Piece> pieces);
+
+  std::unique_ptr<Model> model_;
+  Ops& ops_;
+  RunnerOptions options_;
+  PagedKvCache kv_;
+  Buffer indices_;  // tokens, seq, pos [step_tokens] each; outputs [outputs]; block table
+  Buffer logits_;   // [vocabulary, outputs]
+  // The host's side, which must stay until the step is done.
+  std::vector<int32_t> tokens_, seq_, pos_, outputs_, block_table_;
+  std::vector<float> host_logits_;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,95 @@
+// Qwen 2 and 2.5 (arXiv 2412.15115; R1-Distill-Qwen): biases on q, k and v.
+// Qwen 3 MoE (2505.09388): no biases, queries and keys normed per head before rope.
+#include <algorithm>
+
+#include "engine/models/decoder.h"
+
+namespace vitrine {
+namespace {
+
+class Qwen final : public Decoder {
+ public:
+  Qwen(const ModelConfig& config, Ops& ops) : Decoder(config, ops) {}
+  using Decoder::load;
+
+ private:
+  struct Attention {
+    Weight q, q_bias;       // [embedding, k_dim * heads], [k_dim * heads]
+    Weight k, k_bias;       // [embedding, k_dim * kv_heads], [k_dim * kv_heads]
+    Weight v, v_bias;       // [embedding, v_dim * kv_heads], [v_dim * kv_heads]
+    Weight q_norm, k_norm;  // [k_dim], the same for all heads
+    Weight output;          // [v_dim * heads, embedding]
+  };
+
+  void load_attention(TensorLoader& loader, const std::string& prefix) override {
+    const uint64_t n = config_.embedding;
+    const uint64_t q = uint64_t{config_.k_dim} * config_.heads;
+    const uint64_t k = uint64_t{config_.k_dim} * config_.kv_heads;
+    const uint64_t v = uint64_t{config_.v_dim} * config_.kv_heads;
+    Attention& a = layers_.emplace_back();
+    a.q = loader.matrix(prefix + "attn_q.weight", n, q);
+    a.k = loader.matrix(prefix + "attn_k.weight", n, k);
+    a.v = loader.matrix(prefix + "attn_v.weight", n, v);
+    if (config_.qkv_bias) {
+      a.q_bias = loader.bias(prefix + "attn_q.bias", q);
+      a.k_bias = loader.bias(prefix + "attn_k.bias", k);
+      a.v_bias = loader.bias(prefix + "attn_v.bias", v);
+    }
+    if (config_.qk_norm) {
+      a.q_norm = loader.norm(prefix + "attn_q_norm.weight", config_.k_dim);
+      a.k_norm = loader.norm(prefix + "attn_k_norm.weight", config_.k_dim);
+    }
+    a.output = loader.matrix(prefix + "attn_output.weight", uint64_t{config_.v_dim} * config_.heads, n);
+  }
+
+  int64_t widest_attention_input() const override { return int64_t{config_.v_dim} * config_.heads; }
+
+  void prepare_attention(StepMemory& memory) override {
+    q_ = memory.rows(int64_t{config_.k_dim} * config_.heads);
+    k_ = memory.rows(int64_t{config_.k_dim} * config_.kv_heads);
+    v_ = memory.rows(int64_t{config_.v_dim} * config_.kv_heads);
+    attended_ = memory.rows(int64_t{config_.v_dim} * config_.heads);
+  }
+
+  void attend(uint32_t layer, const Step& step, const Tensor& rope, const Tensor& h, KvCache& cache,
+              const Tensor& y) override {
+    const Attention& a = layers_[layer];
+    const int64_t T = h.ne[1];
+    const Tensor q = q_.f32(T), k = k_.f32(T), v = v_.f32(T), attended = attended_.f32(T);
+    const Tensor q_heads = q.heads(config_.heads);                // [k_dim, heads, T]
+    const Tensor k_heads = k.heads(config_.kv_heads);             // [k_dim, kv_heads, T]
+    const Tensor v_heads = v.heads(config_.kv_heads);             // [v_dim, kv_heads, T]
+    const Tensor attended_heads = attended.heads(config_.heads);  // [v_dim, heads, T]
+
+    const Ops::Product products[] = {{&a.q, q}, {&a.k, k}, {&a.v, v}};
+    ops_.matmul(products, h);
+    if (config_.qkv_bias) {
+      ops_.add_bias(a.q_bias, q);
+      ops_.add_bias(a.k_bias, k);
+      ops_.add_bias(a.v_bias, v);
+    }
+    if (config_.qk_norm) {
+      ops_.rms_norm(q_heads, a.q_norm, rms_eps(), q_heads);
+      ops_.rms_norm(k_heads, a.k_norm, rms_eps(), k_heads);
+    }
+    ops_.rope(q_heads.slice(0, 0, config_.rope.dimensions), rope, config_.rope.style);
+    ops_.rope(k_heads.slice(0, 0, config_.rope.dimensions), rope, config_.rope.style);
+    ops_.kv_store(cache, step.batch, k_heads, v_heads);
+    ops_.attention(attention_params(), q_heads, cache, step.batch, attended_heads);
+    ops_.matmul(a.output, attended, y);  // [embedding, T]
+  }
+
+  std::vector<Attention> layers_;
+  Rows q_, k_, v_, attended_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> load_qwen(TensorLoader& loader) {
+  auto model = std::make_unique<Qwen>(loader.weights().config(), loader.ops());
+  model->load(loader);
+  if (Status status = loader.status(); !status) return tl::make_unexpected(status.error());
+  return model;
+}
+
+}  // namespace vitrine

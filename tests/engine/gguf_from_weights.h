@@ -1,0 +1,15 @@
+// The same model as a GGUF file, as converters write it: keys from the
+// configuration, rows of llama's queries and keys permuted for neighbouring pairs,
+// rope factors as a tensor, either layout of MLA's up-projection.
+#pragma once
+
+#include <string>
+
+#include "engine/weights.h"
+
+namespace vitrine {
+
+// `type`: f32, f16, bf16, q8_0 or q4_0, of matrices whose rows are whole blocks; the others stay f32.
+std::string gguf_from_weights(const Weights& weights, MlaLayout layout, Type type = Type::f32);
+
+}  // namespace vitrine
