@@ -423,6 +423,29 @@ Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, const Enco
   return out;
 }
 
+std::vector<TextRange> Tokenizer::find_added(std::string_view text, Spelled which) const {
+  std::vector<TextRange> found;
+  for (const AddedTokenMatcher* matcher : {&state_->before, &state_->after}) {
+    size_t from = 0;
+    while (const auto match = matcher->find(text, from)) {
+      // The next search begins one byte on: another token may begin inside this one.
+      from = match->begin + 1;
+      if (which == Spelled::all || state_->data.added[match->index].special)
+        found.push_back({match->begin, match->end});
+    }
+  }
+  std::sort(found.begin(), found.end(), [](const TextRange& a, const TextRange& b) { return a.begin < b.begin; });
+  std::vector<TextRange> merged;
+  for (const TextRange& range : found) {
+    if (!merged.empty() && range.begin < merged.back().end) {
+      merged.back().end = std::max(merged.back().end, range.end);
+    } else {
+      merged.push_back(range);
+    }
+  }
+  return merged;
+}
+
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
   StreamingDetokenizer stream(*this, skip_special);
   std::string out;

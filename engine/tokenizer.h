@@ -60,6 +60,12 @@ class Tokenizer {
   // make models worse; so it is added only when the ids do not begin with it.
   Result<std::vector<TokenId>> encode(std::string_view text, const EncodeOptions& options = {}) const;
 
+  // Where `text` spells added tokens, or control tokens only, however they
+  // overlap: ascending, disjoint; overlapping ones are one range. REQUIRES:
+  // well-formed text.
+  enum class Spelled : uint8_t { all, special };
+  std::vector<TextRange> find_added(std::string_view text, Spelled which) const;
+
   // The text of `ids`: ill-formed bytes are U+FFFD. Ids out of range are skipped.
   std::string decode(std::span<const TokenId> ids, bool skip_special = false) const;
 

@@ -70,13 +70,20 @@ std::optional<uint64_t> unsigned_of(const JsonToken& token) {
   return value;
 }
 
-Status place(TokenizerData& data, uint64_t id, std::string_view text, std::string_view member) {
-  if (id >= Tokenizer::kMaxTokens)
-    return bad(member, "token id " + std::to_string(id) + " is out of range", ErrorCode::limit);
-  if (data.tokens.size() <= id) data.tokens.resize(id + 1);
-  std::string& slot = data.tokens[id];
-  if (!slot.empty() && slot != text) return bad(member, "two texts for token id " + std::to_string(id));
-  slot.assign(text);
+// Tokens as the file lists them, in any order.
+using Entries = std::vector<std::pair<uint64_t, std::string>>;
+
+// Puts them at their ids. Ids may leave gaps, but not many: a small file must
+// not ask for a large vocabulary.
+Status place(Entries entries, TokenizerData& data) {
+  const uint64_t bound = std::min<uint64_t>(Tokenizer::kMaxTokens, 2 * entries.size() + 4096);
+  for (auto& [id, text] : entries) {
+    if (id >= bound) return bad("model.vocab", "token id " + std::to_string(id) + " is out of range", ErrorCode::limit);
+    if (data.tokens.size() <= id) data.tokens.resize(id + 1);
+    std::string& slot = data.tokens[id];
+    if (!slot.empty() && slot != text) return bad("model.vocab", "two texts for token id " + std::to_string(id));
+    slot = std::move(text);
+  }
   return {};
 }
 
@@ -95,13 +102,16 @@ Status object(JsonTokenizer& reader, std::string_view where, Member member) {
   return bad(where, "broken JSON");
 }
 
-Status read_vocab(JsonTokenizer& reader, TokenizerData& data) {
+Status read_vocab(JsonTokenizer& reader, Entries& entries) {
   return object(reader, "model.vocab", [&](const std::string& text, JsonTokenizer& values) -> Status {
     JsonToken token;
     values.next(token);
     const auto id = unsigned_of(token);
     if (!id) return bad("model.vocab", "the id of " + quoted_name(text) + " is no number");
-    return place(data, *id, text, "model.vocab");
+    if (entries.size() >= Tokenizer::kMaxTokens)
+      return bad("model.vocab", "more than 2097152 tokens", ErrorCode::limit);
+    entries.emplace_back(*id, text);
+    return {};
   });
 }
 
@@ -135,13 +145,14 @@ Status read_merges(JsonTokenizer& reader, TokenizerData& data) {
   return {};
 }
 
-Status read_model(JsonTokenizer& reader, std::string_view text, TokenizerData& data, std::string& unknown) {
+Status read_model(JsonTokenizer& reader, std::string_view text, TokenizerData& data, Entries& entries,
+                  std::string& unknown) {
   bool has_merges = false;
   std::string type = "BPE";  // files made before the member existed
   Status done = object(reader, "model", [&](const std::string& name, JsonTokenizer& values) -> Status {
     if (name == "vocab") {
       // Unigram has a list here; say what the model is rather than what the list is.
-      return type == "BPE" ? read_vocab(values, data)
+      return type == "BPE" ? read_vocab(values, entries)
                            : unsupported("model.type", quoted_name(type) + " is not supported, only BPE");
     }
     if (name == "merges") {
@@ -389,11 +400,12 @@ Result<TokenizerData> read_tokenizer_json(std::string_view text) {
   std::string unknown;
   bool byte_level = false, has_model = false;
   Json added = Json::array();
+  Entries entries;
   JsonTokenizer reader(text, kMaxDepth);
   const Status done = object(reader, "the file", [&](const std::string& name, JsonTokenizer& values) -> Status {
     if (name == "model") {
       has_model = true;
-      return read_model(values, text, data, unknown);
+      return read_model(values, text, data, entries, unknown);
     }
     auto value = part(values, text, name);
     if (!value) return tl::unexpected(value.error());
@@ -412,11 +424,8 @@ Result<TokenizerData> read_tokenizer_json(std::string_view text) {
   if (!has_model) return bad("model", "missing");
   data.byte_level = byte_level;
   if (const Status read = read_added(added, data); !read) return tl::unexpected(read.error());
-  for (const AddedToken& token : data.added) {
-    if (const Status placed = place(data, static_cast<uint64_t>(token.id), token.text, "added_tokens"); !placed) {
-      return tl::unexpected(placed.error());
-    }
-  }
+  for (const AddedToken& token : data.added) entries.emplace_back(static_cast<uint64_t>(token.id), token.text);
+  if (const Status placed = place(std::move(entries), data); !placed) return tl::unexpected(placed.error());
   if (!unknown.empty()) {
     for (size_t id = 0; id < data.tokens.size(); ++id) {
       if (data.tokens[id] == unknown) data.unknown = static_cast<TokenId>(id);

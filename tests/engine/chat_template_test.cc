@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -119,10 +119,9 @@ TEST(ChatTemplate, NothingReachesOutside) {
 
 TEST(ChatTemplate, WorkAndSizeAreBounded) {
   const auto limited = [](std::string_view source) {
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();
     const auto out = render(source);
-    const auto spent = std::chrono::steady_clock::now() - begin;
-    EXPECT_LT(spent, std::chrono::seconds(20)) << source;
+    EXPECT_LT(std::clock() - begin, 20 * CLOCKS_PER_SEC) << source.substr(0, 200);
     return !out && out.error().code == ErrorCode::limit;
   };
   EXPECT_TRUE(limited("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}"));

@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -130,6 +130,8 @@ TEST(Tokenizer, DamagedFilesAreErrors) {
   EXPECT_FALSE(read_tokenizer_json(R"({"model":{"type":"BPE","vocab":{"a":-1},"merges":[]}})"));
   EXPECT_FALSE(read_tokenizer_json(R"({"model":{"type":"BPE","vocab":{"a":4294967296},"merges":[]}})"));
   EXPECT_FALSE(read_tokenizer_json(R"({"model":{"type":"BPE","vocab":{"a":99999999},"merges":[]}})"));
+  EXPECT_FALSE(read_tokenizer_json(R"({"model":{"type":"BPE","vocab":{"a":2000000},"merges":[]}})"))
+      << "a small file, a large table";
   EXPECT_FALSE(read_tokenizer_json(R"({"model":{"type":"BPE","vocab":{"a":0,"b":0},"merges":[]}})"));
   EXPECT_FALSE(read_tokenizer_json(R"({"model":{"type":"BPE","vocab":{"a":0},"merges":["a"]}})"));
   EXPECT_FALSE(read_tokenizer_json(R"({"model":{"type":"BPE","vocab":{"a":0},"merges":[["a"]]}})"));
@@ -280,9 +282,9 @@ TEST_P(LongInput, IsLinear) {
     TokenizerData data = bytes_data();
     ASSERT_TRUE(apply_named_pre_tokenizer(name, data));
     const Tokenizer tokenizer = make(std::move(data));
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();
     const auto ids = tokenizer.encode(text + "中");
-    const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
     ASSERT_TRUE(ids) << name << ": " << ids.error().to_string();
     EXPECT_LT(seconds, 10) << name;  // quadratic would be hours
     // Qwen's normalizer reorders marks.
@@ -310,10 +312,10 @@ TEST(PreTokenizer, ForeignExpressionsAreBounded) {
   const auto slow = split("(a+)+[bc]", many);
   ASSERT_FALSE(slow);
   EXPECT_EQ(slow.error().code, ErrorCode::limit);
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();
   EXPECT_FALSE(split("(?=(a*)*b)|x", std::string(20000, 'a')));
   EXPECT_FALSE(split("((((a?){9}){9}){9}){9}b", std::string(20000, 'a')));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+  EXPECT_LT(std::clock() - begin, 20 * CLOCKS_PER_SEC);
   EXPECT_FALSE(split("(", "a"));
   EXPECT_FALSE(split("[^\\S]", "a"));
   EXPECT_FALSE(split("\\C", "a")) << "half a character";
