@@ -100,6 +100,23 @@ std::vector<TensorSpec> tensor_specs(const ModelConfig& config, MlaLayout layout
   return SpecBuilder(config, layout).build();
 }
 
+Type stored_type(const TensorSpec& spec, Type wanted) {
+  const bool plain = block_elements(wanted) == 1;
+  if (spec.role == TensorRole::norm) return Type::f32;
+  if (spec.role == TensorRole::router) return plain && wanted != Type::f32 ? Type::bf16 : Type::f32;
+  if (wanted == Type::f8_e4m3 && (spec.role == TensorRole::embedding || spec.role == TensorRole::output))
+    return Type::bf16;
+  if (spec.ne[0] % block_elements(wanted) == 0) return wanted;
+  if (spec.ne[0] % 32 != 0) return Type::f16;
+  switch (wanted) {
+    case Type::q2_k:
+    case Type::q3_k: return Type::q4_0;
+    case Type::q4_k: return Type::q5_0;
+    case Type::q5_k: return Type::q5_1;
+    default: return Type::q8_0;
+  }
+}
+
 uint64_t parameters(const ModelConfig& config) {
   uint64_t sum = 0;
   for (const TensorSpec& spec : tensor_specs(config, MlaLayout::split)) sum += spec.elements();

@@ -46,6 +46,12 @@ struct TensorSpec {
 // In file order: embedding, layers, final norm, head (unless tied).
 std::vector<TensorSpec> tensor_specs(const ModelConfig& config, MlaLayout layout);
 
+// The type a tensor has in a file whose matrices are of type `wanted`: norms and
+// biases F32, routers F32 (BF16 beside BF16, F16 and FP8), embedding and head BF16
+// beside FP8, and where a row is no multiple of the block, what llama.cpp falls
+// back to (Q4_K -> Q5_0, Q5_K -> Q5_1, Q6_K -> Q8_0, Q2_K and Q3_K -> Q4_0, F16).
+Type stored_type(const TensorSpec& spec, Type wanted);
+
 // Elements of all tensors; of those read when one token is decoded: all but the
 // embedding table (one row of which is read; all of it when it is also the head)
 // and the experts that are not chosen.

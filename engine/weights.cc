@@ -64,25 +64,32 @@ std::optional<Type> type_from_safetensors(SafetensorsType type) {
   }
 }
 
-Result<Weights> Weights::open(const std::string& path) {
+Result<ModelFiles> open_model_files(const std::string& path) {
   std::error_code ignored;
-  const bool safetensors = fs::is_directory(path, ignored) || fs::path(path).extension() == ".safetensors" ||
-                           fs::path(path).extension() == ".json";
-  if (!safetensors) {
-    auto model = GgufModel::open(path);
-    if (!model) return tl::make_unexpected(model.error());
-    auto config = config_from_gguf(*model);
-    if (!config) return tl::make_unexpected(config.error());
-    return from(std::move(*model), std::move(*config));
+  const std::string extension = fs::path(path).extension();
+  const auto as_files = [](auto&& model) { return ModelFiles(std::forward<decltype(model)>(model)); };
+  if (fs::is_directory(path, ignored) || extension == ".safetensors" || extension == ".json") {
+    return SafetensorsModel::open(path).map(as_files);
   }
-  auto model = SafetensorsModel::open(path);
-  if (!model) return tl::make_unexpected(model.error());
-  const std::string config_path = (fs::path(model->folder()) / "config.json").string();
-  const auto text = read_file(config_path, kMaxConfigBytes);
-  if (!text) return tl::make_unexpected(text.error());
-  const auto config = config_from_hugging_face(*text, config_path);
+  return GgufModel::open(path).map(as_files);
+}
+
+Result<Weights> Weights::of(ModelFiles files) {
+  Result<ModelConfig> config;
+  if (const auto* gguf = std::get_if<GgufModel>(&files)) {
+    config = config_from_gguf(*gguf);
+  } else {
+    const std::string path = (fs::path(std::get<SafetensorsModel>(files).folder()) / "config.json").string();
+    config = read_file(path, kMaxConfigBytes).and_then([&](const std::string& text) {
+      return config_from_hugging_face(text, path);
+    });
+  }
   if (!config) return tl::make_unexpected(config.error());
-  return from(std::move(*model), *config);
+  return Weights(std::move(files), std::move(*config));
+}
+
+Result<Weights> Weights::open(const std::string& path) {
+  return open_model_files(path).and_then([](ModelFiles&& files) { return of(std::move(files)); });
 }
 
 MlaLayout Weights::mla_layout() const { return has("blk.0.attn_k_b.weight") ? MlaLayout::split : MlaLayout::combined; }

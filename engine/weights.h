@@ -34,11 +34,17 @@ struct MlaUpProjection {
   TensorView v;  // [kv_lora_rank, v_head, heads]
 };
 
+using ModelFiles = std::variant<GgufModel, SafetensorsModel>;
+
+// `path`: a GGUF file (any part of a split one); or a folder, .safetensors or
+// .index.json file.
+Result<ModelFiles> open_model_files(const std::string& path);
+
 class Weights {
  public:
-  // `path`: a GGUF file (any part of a split one); or a folder, .safetensors or
-  // .index.json file with config.json beside it.
+  // Files and their configuration: GGUF keys, or config.json beside safetensors.
   static Result<Weights> open(const std::string& path);
+  static Result<Weights> of(ModelFiles files);
   // Opened files with a configuration that is already read.
   static Weights from(GgufModel model, ModelConfig config) { return {std::move(model), std::move(config)}; }
   static Weights from(SafetensorsModel model, ModelConfig config) { return {std::move(model), std::move(config)}; }
@@ -70,8 +76,7 @@ class Weights {
   Status check() const;
 
  private:
-  Weights(std::variant<GgufModel, SafetensorsModel> files, ModelConfig config)
-      : files_(std::move(files)), config_(std::move(config)) {}
+  Weights(ModelFiles files, ModelConfig config) : files_(std::move(files)), config_(std::move(config)) {}
 
   Result<TensorView> view(const GgufTensor& tensor, std::span<const uint64_t> ne) const;
   Result<TensorView> view(const SafetensorsTensor& tensor, std::span<const uint64_t> ne) const;
@@ -80,7 +85,7 @@ class Weights {
                                              uint32_t count) const;
   tl::unexpected<Error> missing(std::string_view name, std::span<const uint64_t> ne) const;
 
-  std::variant<GgufModel, SafetensorsModel> files_;
+  ModelFiles files_;
   ModelConfig config_;
 };
 
