@@ -25,6 +25,8 @@ void add_fields(CLI::App& app, int& exit_code);
 void add_audit(CLI::App& app, int& exit_code);
 void add_origin(CLI::App& app, int& exit_code);
 void add_policy(CLI::App& app, int& exit_code);
+void add_model(CLI::App& app, int& exit_code);
+void add_plan(CLI::App& app, int& exit_code);
 
 // Options of every command that reads recordings.
 struct InputFlags {

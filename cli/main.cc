@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
       "  vitrine audit visit.pcapng --service deepseek --html report.html     compare with its policies\n"
       "  vitrine fields visit.pcapng | jq 'select(.type)'                     every typed value, as NDJSON\n"
       "  vitrine policy diff deepseek 2024-12-05 2025-02-14                   what a text stopped saying\n"
+      "  vitrine plan --model deepseek-v3 --hardware 8xh200                   can we run it ourselves, how fast\n"
       "Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 usage, 3 nothing readable, 4 internal error.\n"
       "Guides: docs/, policies/README.md.");
   std::signal(SIGPIPE, SIG_IGN);  // `vitrine fields … | head` ends with a write error, not a signal
@@ -38,6 +39,8 @@ int main(int argc, char** argv) {
   add_audit(app, exit_code);
   add_origin(app, exit_code);
   add_policy(app, exit_code);
+  add_model(app, exit_code);
+  add_plan(app, exit_code);
   const auto named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(named).empty()) {
     std::fprintf(stderr, "vitrine: no such command: %s (vitrine --help lists them)\n", argv[1]);
