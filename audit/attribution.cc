@@ -49,6 +49,42 @@ Attributor::Attributor(const AuditInputs& inputs, const std::string& service,
     if (next == carriers_) break;
     carriers_ = std::move(next);
   }
+  find_shared_connections(contexts);
+  find_client_processes(contexts);
+}
+
+void Attributor::find_shared_connections(const std::map<FlowContextKey, FlowContext>& contexts) {
+  for (const auto& [key, context] : contexts) {
+    const bool asked_elsewhere = key.asked() && of(key) == Attribution::unattributed;
+    if (asked_elsewhere || (context.navigations != 0 && !own(key.host))) return;
+  }
+  std::set<FlowContextKey> shared;
+  for (const auto& [key, context] : contexts) {
+    if (key.asked() || context.alone != 0 || context.company.empty()) continue;
+    const bool only_subject =
+        std::all_of(context.company.begin(), context.company.end(),
+                    [&](const FlowContextKey& other) { return of(other) != Attribution::unattributed; });
+    if (only_subject) shared.insert(key);
+  }
+  shared_ = std::move(shared);
+}
+
+void Attributor::find_client_processes(const std::map<FlowContextKey, FlowContext>& contexts) {
+  std::set<std::string> asked_first_party, others;
+  for (const auto& [key, context] : contexts) {
+    if (key.process.empty()) continue;
+    const bool ours = own(key.host);
+    if (ours && context.requests != 0) asked_first_party.insert(key.process);
+    const std::set<std::string> who = askers(key);
+    const bool in_own_name = std::all_of(who.begin(), who.end(), [&](const std::string& host) { return own(host); });
+    const Entity* entity = inputs_.recipients.by_host(key.host);
+    const bool other_service = !ours && entity != nullptr && !entity->service.empty();
+    if (context.navigations != 0 || context.of_browser != 0 || !in_own_name || other_service)
+      others.insert(key.process);
+  }
+  for (const std::string& process : asked_first_party) {
+    if (!others.count(process)) client_processes_.insert(process);
+  }
 }
 
 bool Attributor::first_party(const std::string& host) const {
@@ -80,7 +116,10 @@ Attribution Attributor::of(const FlowContextKey& key) const {
   }
   if (context_host(key.host)) return Attribution::context_host;
   if (first_party(key.host)) return Attribution::first_party_host;
-  if (who.empty() && client_rule(key.host)) return Attribution::client_rule_host;
+  if (!who.empty()) return Attribution::unattributed;
+  if (client_rule(key.host)) return Attribution::client_rule_host;
+  if (shared_.count(key)) return Attribution::same_connection;
+  if (client_processes_.count(key.process)) return Attribution::client_process;
   return Attribution::unattributed;
 }
 

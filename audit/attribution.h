@@ -21,6 +21,15 @@ namespace vitrine {
 //   3. The host is in the context's list, or is the first party's own.
 //   4. A client rule file lists the host, and nothing else asked for it: other
 //      sites use the same third parties.
+// For requests that name nobody who asked (no Referer, Origin or initiator), and
+// connections that were not decrypted:
+//   5. They share all their connections with requests of the subject and with
+//      nobody else's, and nobody else asked for anything in the whole capture: a
+//      browser may use one connection for two pages, and only one was open.
+//   6. The recorder knows the process, and all that is known of it is the
+//      subject's: it asked the first party in requests that were read, without
+//      the fetch metadata of a browser, for no page, in nobody else's name, and
+//      no other service.
 class Attributor {
  public:
   // `service` may differ from the context's when that did not say. REQUIRES:
@@ -35,11 +44,15 @@ class Attributor {
   bool own(const std::string& host) const;  // may vouch for what it asks for
   bool client_rule(const std::string& host) const;
   bool context_host(const std::string& host) const;
+  void find_client_processes(const std::map<FlowContextKey, FlowContext>& contexts);
+  void find_shared_connections(const std::map<FlowContextKey, FlowContext>& contexts);
 
   const AuditInputs& inputs_;
   std::string service_;
-  std::set<std::string> carriers_;  // hosts that only the subject uses
-  std::set<FlowContextKey> left_;   // nothing but links followed to pages of others
+  std::set<std::string> carriers_;          // hosts that only the subject uses
+  std::set<FlowContextKey> left_;           // nothing but links followed to pages of others
+  std::set<FlowContextKey> shared_;         // rule 5
+  std::set<std::string> client_processes_;  // rule 6
 };
 
 // The service whose first-party hosts were asked most often; empty when none was.

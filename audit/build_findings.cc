@@ -5,6 +5,7 @@
 
 #include "audit/context.h"
 #include "audit/evaluation.h"
+#include "audit/unread_values.h"
 
 namespace vitrine {
 namespace {
@@ -24,6 +25,40 @@ bool may_mean(const ApplicableStatement& statement, const RecipientInfo& info, c
   if (match_recipient(statement, view, e.directory()) != Match::none) return true;
   return view.entity == nullptr && !view.first_party && info.role != RecipientRole::local &&
          e.directory().category(statement.statement->recipient) != nullptr;
+}
+
+// Short values to the recipient that may hold what nothing else shows: any, when
+// it receives encrypted profiles; else when one message held many of them.
+uint64_t unread_values(const std::string& recipient, const Evaluation& e) {
+  const auto at = e.unread.find(recipient);
+  if (at == e.unread.end() || at->second.values == 0) return 0;
+  const Entity* entity = e.view(recipient).entity;
+  const bool profiles = entity != nullptr && e.directory().receives_encrypted_profiles(*entity);
+  return profiles || at->second.most_in_message >= kUnreadInMessage ? at->second.values : 0;
+}
+
+bool is_multicast(const IpAddress& ip) {
+  return (ip.family == 4 && (ip.bytes[0] & 0xf0) == 0xe0) || (ip.family == 6 && ip.bytes[0] == 0xff);
+}
+
+// Public addresses that nothing named (no SNI, host or DNS answer) and that were
+// sent bytes nothing could read. Pings, neighbour discovery and announcements to
+// a group (SSDP) reach no company.
+std::map<std::string, uint64_t> nameless_addresses(const Evaluation& e) {
+  std::set<std::string> spoken_to;
+  for (const auto& [key, sight] : e.flows.endpoints()) {
+    const bool named = !key.name.empty() || e.flows.names().count(key.server.ip) != 0;
+    if (!named && key.transport != Transport::other_ip && !key.server.ip.is_private() && !is_multicast(key.server.ip)) {
+      spoken_to.insert(key.server.ip.to_string());
+    }
+  }
+  std::map<std::string, uint64_t> bytes;
+  for (const std::string& address : spoken_to) {
+    const auto row = e.flows.ledger().rows().find(address);
+    if (row == e.flows.ledger().rows().end()) continue;
+    if (const uint64_t unread = row->second.bytes[0].undecoded(); unread != 0) bytes.emplace(address, unread);
+  }
+  return bytes;
 }
 
 // What a User-Agent or client hints may tell without a field of its own.
@@ -50,7 +85,8 @@ Sentence explain(const Finding& finding, const std::string& recipient) {
     }
   }
   if (finding.verdict == Verdict::not_testable) {
-    sentence.id += finding.missing.empty() ? ".no-text" : ".flow";
+    const bool country = !finding.reasons.empty() && finding.reasons.front().id == "reason.country";
+    sentence.id += country ? ".country" : finding.missing.empty() ? ".no-text" : ".flow";
     sentence.arguments.emplace_back("documents", join(finding.missing));
   }
   if (finding.verdict == Verdict::declared_not_observed) sentence.id = "finding.declared-not-observed";
@@ -72,8 +108,10 @@ void build_flow_findings(Evaluation& e) {
   std::map<std::pair<std::string, std::string>, Finding> findings;  // type, recipient
   for (const Flow& flow : e.result.flows) {
     Finding& finding = findings[{flow.type, flow.recipient}];
-    finding.observation = std::max(finding.observation, flow.observation);
     finding.flows.push_back(flow.id);
+    if (flow.observation < finding.observation) continue;
+    if (flow.observation > finding.observation) finding.evidence.clear();
+    finding.observation = flow.observation;
     add_evidence(finding.evidence, flow.evidence);
   }
   for (auto& [key, finding] : findings) {
@@ -94,7 +132,15 @@ void build_flow_findings(Evaluation& e) {
     finding.denials = std::move(judgement.denials);
     finding.coverage = e.coverage_of(info.hosts);
     std::sort(finding.flows.begin(), finding.flows.end());
-    if (finding.verdict == Verdict::not_testable) {
+    const std::vector<std::string> otherwise = finding.verdict == Verdict::not_testable
+                                                   ? std::vector<std::string>{}
+                                                   : e.told_otherwise_in(type, e.view(recipient), finding.verdict);
+    if (!otherwise.empty()) {
+      finding.verdict = Verdict::not_testable;
+      finding.vagueness = Vagueness::none;
+      finding.inference = Inference::document;
+      finding.reasons.push_back({"reason.country", {{"regions", join(otherwise)}}});
+    } else if (finding.verdict == Verdict::not_testable) {
       finding.missing = missing;
       finding.reasons.push_back(e.selected.empty() ? Sentence{"reason.no-text", {}}
                                                    : Sentence{"reason.texts-missing", {{"documents", join(missing)}}});
@@ -107,16 +153,34 @@ void build_flow_findings(Evaluation& e) {
 void build_declared_findings(Evaluation& e) {
   struct Declared {
     std::vector<ApplicableStatement> statements;
+    std::set<std::string> only_in;  // not empty: declared for users in these countries or regions only
   };
   std::map<std::pair<TypeId, std::string>, Declared> declared;  // type, recipient as the text has it
   for (const ApplicableStatement& each : e.statements) {
     const Statement& s = *each.statement;
-    if (!is_positive(s.action)) continue;
+    if (is_denial(s.action)) continue;  // judged with the flows
     if (s.channel != Channel::automatic) {
       e.result.out_of_reach.push_back({reference_to(each), {"reach." + std::string(to_string(s.channel)), {}}});
       continue;
     }
+    if (!is_positive(s.action)) continue;
     for (TypeId type : s.types) declared[{type, s.recipient}].statements.push_back(each);
+  }
+  for (const ApplicableStatement& each : e.elsewhere) {
+    const Statement& s = *each.statement;
+    if (is_denial(s.action)) continue;
+    if (s.channel != Channel::automatic) {
+      e.result.out_of_reach.push_back({reference_to(each), {"reach." + std::string(to_string(s.channel)), {}}});
+      continue;
+    }
+    if (!is_positive(s.action)) continue;
+    for (TypeId type : s.types) {
+      Declared& of = declared[{type, s.recipient}];
+      if (!of.statements.empty() && of.only_in.empty()) continue;  // declared for everybody
+      of.statements.push_back(each);
+      const auto& where = s.regions.empty() ? each.policy->regions : s.regions;
+      of.only_in.insert(where.begin(), where.end());
+    }
   }
 
   const TypeId blob = e.taxonomy().find("device.opaque-fingerprint");
@@ -127,6 +191,7 @@ void build_declared_findings(Evaluation& e) {
     }
   }
 
+  const std::map<std::string, uint64_t> nameless = nameless_addresses(e);
   const uint64_t beyond_bounds = not_looked_at(e.result);
   const bool without_packets = std::any_of(e.inputs.files.begin(), e.inputs.files.end(), [](const InputFile& file) {
     return file.format == "har" || file.format == "exchange-log";
@@ -158,6 +223,10 @@ void build_declared_findings(Evaluation& e) {
     finding.recipient = recipient;
     finding.id = stable_id({"declared", finding.type, recipient});
     finding.inference = Inference::textual;
+    if (!group.only_in.empty()) {
+      finding.reasons.push_back(
+          {"reason.country-declared", {{"regions", join({group.only_in.begin(), group.only_in.end()})}}});
+    }
     bool taken = false;
     std::set<std::string> wanted;
     for (const ApplicableStatement& each : group.statements) {
@@ -188,7 +257,20 @@ void build_declared_findings(Evaluation& e) {
       addresses.insert(info.addresses.begin(), info.addresses.end());
       if (blob_recipients.count(name)) {
         finding.reasons.push_back({"reason.opaque-field", {{"recipient", display_name(info)}}});
+      } else if (const uint64_t unread = unread_values(name, e); unread != 0) {
+        finding.reasons.push_back(
+            {"reason.unread-values", {{"count", std::to_string(unread)}, {"recipient", display_name(info)}}});
       }
+    }
+    uint64_t nameless_bytes = 0, nameless_count = 0;  // whose they are nobody knows
+    for (const auto& [address, bytes] : nameless) {
+      if (addresses.count(address)) continue;  // counted with the hosts
+      nameless_bytes += bytes;
+      ++nameless_count;
+    }
+    if (nameless_bytes != 0) {
+      finding.reasons.push_back(
+          {"reason.nameless", {{"bytes", std::to_string(nameless_bytes)}, {"count", std::to_string(nameless_count)}}});
     }
     hosts.insert(hosts.end(), addresses.begin(), addresses.end());
     std::erase_if(hosts, [&](const std::string& host) { return !e.flows.ledger().rows().count(host); });
@@ -199,6 +281,17 @@ void build_declared_findings(Evaluation& e) {
     }
     if (std::any_of(e.result.unattributed.begin(), e.result.unattributed.end(), is_it)) {
       finding.reasons.push_back({"reason.unattributed", {{"type", finding.type}, {"recipient", recipient}}});
+    }
+    // A company no list knows may be of the kind the text names.
+    const auto to_unknown = std::find_if(flows.begin(), flows.end(), [&](const Flow& flow) {
+      return e.taxonomy().covers(type, e.taxonomy().find(flow.type)) && !goes_there(flow) &&
+             may_mean(statement, e.recipients->at(flow.recipient), e);
+    });
+    if (to_unknown != flows.end()) {
+      finding.reasons.push_back({"reason.unknown-company",
+                                 {{"type", finding.type},
+                                  {"company", display_name(e.recipients->at(to_unknown->recipient))},
+                                  {"recipient", recipient}}});
     }
     // A User-Agent or client hints were sent: they tell model, system and program in one value.
     for (const char* inside : {"device.user-agent", "device.client-hints"}) {

@@ -29,16 +29,31 @@ Flow publish(const FlowKey& key, FlowSum&& sum, bool attributed, const Evaluatio
   flow.attributed_by.assign(sum.by.begin(), sum.by.end());
   flow.hosts.assign(sum.hosts.begin(), sum.hosts.end());
   FlowCell& cell = sum.cell;
-  flow.count = cell.count;
-  flow.count_by_observation = cell.by_observation;
-  flow.first = cell.first;
-  flow.last = cell.last;
+  flow.count = cell.count();
   flow.distinct_values = cell.distinct.count();
   flow.distinct_at_least = cell.distinct.at_least();
-  flow.sample = std::move(cell.sample);
-  flow.sample_digest = std::move(cell.sample_digest);
-  for (size_t i = 0; i < cell.by_observation.size(); ++i) {
-    if (cell.by_observation[i] != 0) flow.observation = static_cast<Observation>(i);
+  for (ObservedValues& values : cell.values) {
+    const bool surest = &values == &cell.values.front();
+    flow.count_by_observation[static_cast<size_t>(values.observation)] = values.count;
+    flow.first = surest ? values.first : std::min(flow.first, values.first);
+    flow.last = surest ? values.last : std::max(flow.last, values.last);
+    std::vector<Evidence> evidence;
+    for (const Sighting& each : values.sightings) evidence.push_back(each.at);
+    std::optional<Evidence>& last = values.last_evidence;
+    if (last && std::find(evidence.begin(), evidence.end(), *last) != evidence.end()) last.reset();
+    if (!surest) {
+      flow.weaker.push_back({values.observation, values.count, values.first, values.last, std::move(evidence), last});
+      continue;
+    }
+    flow.observation = values.observation;
+    flow.surest_first = values.first;
+    flow.surest_last = values.last;
+    if (!values.sightings.empty()) {
+      flow.sample = std::move(values.sightings.front().sample);
+      flow.sample_digest = std::move(values.sightings.front().digest);
+    }
+    flow.evidence = std::move(evidence);
+    flow.last_evidence = std::move(last);
   }
   for (const std::string& name : cell.decided_by) {
     if (flow.decided_by.size() == kDeciders) {
@@ -47,11 +62,13 @@ Flow publish(const FlowKey& key, FlowSum&& sum, bool attributed, const Evaluatio
     }
     flow.decided_by.push_back(name);
   }
-  flow.transport = cell.transport;
-  flow.evidence = std::move(cell.evidence);
-  if (cell.last_evidence &&
-      std::find(flow.evidence.begin(), flow.evidence.end(), *cell.last_evidence) == flow.evidence.end()) {
-    flow.last_evidence = std::move(cell.last_evidence);
+  flow.transport.cleartext = cell.cleartext.count != 0;
+  flow.transport.in_url = cell.in_url.count != 0;
+  flow.transport.lowest_tls = cell.lowest_tls;
+  for (auto [from, into] :
+       {std::pair{&cell.cleartext, &flow.transport.cleartext_use}, std::pair{&cell.in_url, &flow.transport.in_url_use},
+        std::pair{&cell.oldest_tls, &flow.transport.lowest_tls_use}}) {
+    *into = {from->count, from->observation, std::move(from->evidence)};
   }
   return flow;
 }
@@ -114,12 +131,13 @@ void build_flows(Evaluation& e) {
   std::map<FlowKey, FlowSum> sums[2];  // unattributed, attributed
   std::set<std::string> attributed_hosts;
   for (const auto& [key, context] : e.flows.contexts()) {
-    if (context.requests == 0 && context.cells.empty()) continue;
+    if (context.requests == 0 && context.cells.empty() && context.unread.values == 0) continue;
     const Attribution by = e.attributor->of(key);
     const bool attributed = by != Attribution::unattributed;
     if (attributed) attributed_hosts.insert(key.host);
     const std::string& recipient = e.recipients->resolve(key.host, key.server);
     const Leg leg = e.recipients->leg(key.host, key.server);
+    e.unread[recipient].merge(UnreadValues(context.unread));
     for (const auto& [type, cell] : context.cells) {
       FlowSum& sum = sums[attributed][{recipient, type, leg}];
       FlowCell copy = cell;

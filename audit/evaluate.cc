@@ -47,13 +47,16 @@ CoverageView Evaluation::coverage_of(std::vector<std::string> hosts) const {
 }
 
 std::vector<std::string> Evaluation::missing_texts(TypeId type) const {
+  return vitrine::missing_texts(inputs, selected, query.country, type);
+}
+
+std::vector<std::string> Evaluation::told_otherwise_in(TypeId type, const RecipientView& to, Verdict verdict) const {
   std::vector<std::string> names;
-  bool main_text = false;
-  for (const SelectedPolicy& use : selected) {
-    texts_missing(*use.policy, type, taxonomy(), inputs.regions, query.country, names);
-    main_text |= use.policy->kind == "privacy" || use.policy->kind == "regional";
+  for (const CountryCase& one : cases) {
+    const bool complete = vitrine::missing_texts(inputs, one.selected, one.query.country, type).empty();
+    const Judgement there = judge(type, to, one.statements, !one.selected.empty(), complete, taxonomy(), directory());
+    if (there.verdict != verdict) names.push_back(one.name);
   }
-  if (!main_text && !selected.empty()) names.push_back("privacy policy");
   return names;
 }
 
@@ -112,15 +115,13 @@ void describe_context(Evaluation& e) {
   assume(e.platform.empty(), "context.assumed.platform");
   assume(from.country.empty(), "context.assumed.country");
   assume(from.account.empty(), "context.assumed.account");
+  assume(from.language.empty(), "context.assumed.language");
   assume(from.steps.empty(), "context.assumed.steps");
 }
 
 void choose_texts(Evaluation& e) {
-  if (!e.inputs.chosen_policies.empty()) {
-    e.selected = choose_policies(e.inputs.policies, e.inputs.chosen_policies);
-  } else if (!e.service.empty()) {
-    e.selected = select_policies(e.inputs.policies, e.inputs.regions, e.query);
-  }
+  e.selected = texts_for(e.inputs, e.query);
+  e.cases = country_cases(e.inputs, e.query);
   e.result.publisher = e.service;
   e.result.publisher_name = e.service;
   for (size_t i = 0; i < e.selected.size(); ++i) {
@@ -146,12 +147,24 @@ void choose_texts(Evaluation& e) {
     }
     e.result.policies.push_back(std::move(use));
     e.result.publisher_name = policy.publisher_name;
+    const SelectionQuery asked = query_for(e.inputs, e.selected[i], e.query);
     for (const Statement& statement : policy.statements) {
       const ApplicableStatement applicable{i, &policy, &statement};
-      if (statement_applies(policy, statement, e.inputs.regions, e.query)) {
+      if (statement_applies(policy, statement, e.inputs.regions, asked)) {
         e.statements.push_back(applicable);
       } else if (!statement.scope.empty()) {
         e.result.out_of_reach.push_back({reference_to(applicable), {"reach.scope", {{"scope", statement.scope}}}});
+      } else if (!statement_stood(statement, asked.date)) {
+        const bool later = !statement.from.empty() && asked.date < statement.from;
+        e.result.out_of_reach.push_back(
+            {reference_to(applicable), later ? Sentence{"reach.not-yet", {{"date", statement.from}}}
+                                             : Sentence{"reach.withdrawn", {{"date", statement.until}}}});
+      } else if (std::any_of(e.cases.begin(), e.cases.end(), [&](const CountryCase& one) {
+                   SelectionQuery there = asked;
+                   there.country = one.query.country;
+                   return statement_applies(policy, statement, e.inputs.regions, there);
+                 })) {
+        e.elsewhere.push_back(applicable);
       }
     }
   }
@@ -186,7 +199,7 @@ void state_limits(Evaluation& e) {
 
 AuditResult evaluate(const AuditInputs& inputs, FlowCollector&& flows, std::vector<IssueCount> issues) {
   flows.finish();
-  Evaluation e{inputs, flows, {}, {}, {}, {}, {}, {}, {}, {}, {}, nullptr, nullptr};
+  Evaluation e{inputs, flows};
   AuditResult& result = e.result;
   result.inputs = inputs.files;
   result.simulated = inputs.context.simulated;
@@ -224,7 +237,9 @@ AuditResult evaluate(const AuditInputs& inputs, FlowCollector&& flows, std::vect
     return std::tie(a.verdict, a.kind, a.type, a.recipient, a.id) <
            std::tie(b.verdict, b.kind, b.type, b.recipient, b.id);
   });
-  for (const Finding& finding : result.findings) ++result.verdict_counts[static_cast<size_t>(finding.verdict)];
+  for (const Finding& finding : result.findings) {
+    ++(finding.is_lead() ? result.lead_counts : result.verdict_counts)[static_cast<size_t>(finding.verdict)];
+  }
   build_rules(e);
   for (const auto& [key, info] : e.recipients->all()) result.recipients.push_back(info);
   state_limits(e);

@@ -1,6 +1,7 @@
 // What the steps of evaluate() share. Internal to audit/.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "audit/attribution.h"
+#include "audit/country_cases.h"
 #include "audit/evaluate.h"
 #include "audit/finding.h"
 #include "audit/flow.h"
@@ -20,15 +22,20 @@ namespace vitrine {
 struct Evaluation {
   const AuditInputs& inputs;
   const FlowCollector& flows;
-  AuditResult result;
+  AuditResult result = {};
 
-  std::string service, platform, date;   // date: YYYY-MM-DD for which texts were chosen
-  std::optional<Timestamp> first, last;  // of the capture, when known
-  SelectionQuery query;
-  std::vector<SelectedPolicy> selected;         // same indices as result.policies
-  std::vector<ApplicableStatement> statements;  // of the selected texts, for this user
-  std::unique_ptr<Attributor> attributor;
-  std::unique_ptr<RecipientTable> recipients;
+  std::string service = {}, platform = {}, date = {};  // date: YYYY-MM-DD for which texts were chosen
+  std::optional<Timestamp> first = {}, last = {};      // of the capture, when known
+  SelectionQuery query = {};
+  std::vector<SelectedPolicy> selected = {};         // same indices as result.policies
+  std::vector<ApplicableStatement> statements = {};  // of the selected texts, for this user
+  // When the user's country is not known: the texts of each country they name,
+  // and the statements of the selected texts that hold in some of them only.
+  std::vector<CountryCase> cases = {};
+  std::vector<ApplicableStatement> elsewhere = {};
+  std::unique_ptr<Attributor> attributor = {};
+  std::unique_ptr<RecipientTable> recipients = {};
+  std::map<std::string, UnreadValues> unread = {};  // short unreadable values, by recipient, whoever sent them
 
   const Taxonomy& taxonomy() const { return *inputs.taxonomy; }
   const RecipientDirectory& directory() const { return inputs.recipients; }
@@ -40,6 +47,8 @@ struct Evaluation {
   CoverageView coverage_of(std::vector<std::string> hosts) const;
   // Names of the missing texts that could speak about the type; empty = complete.
   std::vector<std::string> missing_texts(TypeId type) const;
+  // Countries and regions in which the verdict would be another one.
+  std::vector<std::string> told_otherwise_in(TypeId type, const RecipientView& to, Verdict verdict) const;
   std::optional<Timestamp> marker(std::string_view step) const;
 };
 

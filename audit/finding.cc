@@ -35,8 +35,9 @@ std::string_view to_string(CountryOf what) {
 }
 std::string_view to_string(Leg leg) { return leg == Leg::direct ? "direct" : "through-edge"; }
 std::string_view to_string(Attribution attribution) {
-  static constexpr std::string_view kNames[] = {"unattributed", "client-rule-host", "first-party-host", "context-host",
-                                                "page",         "process"};
+  static constexpr std::string_view kNames[] = {
+      "unattributed", "client-process", "same-connection", "client-rule-host", "first-party-host",
+      "context-host", "page",           "process"};
   return kNames[static_cast<size_t>(attribution)];
 }
 std::string_view to_string(CookieIssue issue) {

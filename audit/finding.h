@@ -171,6 +171,8 @@ std::string_view to_string(Leg leg);
 
 enum class Attribution : uint8_t {
   unattributed,
+  client_process,   // of a program that is the subject's, as all it asked shows
+  same_connection,  // as the subject's own requests, and nobody else's
   client_rule_host,
   first_party_host,
   context_host,
@@ -191,10 +193,27 @@ struct Evidence {
 bool operator<(const Evidence& left, const Evidence& right);  // by packet, exchange, node
 bool operator==(const Evidence& left, const Evidence& right);
 
+// Values of a flow that travelled in one way.
+struct TransportUse {
+  uint64_t count = 0;
+  Observation observation = Observation::none;  // of the surest of them
+  std::vector<Evidence> evidence;               // of those: at most 5
+};
+
 struct TransportView {
   bool cleartext = false;   // at least one value went without TLS
   bool in_url = false;      // at least one value stood in a path or query
   uint16_t lowest_tls = 0;  // 0x0301 … 0x0304; 0 = no TLS seen
+  TransportUse cleartext_use, in_url_use, lowest_tls_use;
+};
+
+// Those values of a flow that were observed less surely than its surest ones.
+struct WeakerValues {
+  Observation observation = Observation::none;
+  uint64_t count = 0;
+  Timestamp first, last;
+  std::vector<Evidence> evidence;         // at most 5, smallest packet numbers first
+  std::optional<Evidence> last_evidence;  // largest packet number, when it is none of those
 };
 
 // One per (type, recipient, leg); see section 4 of the model.
@@ -210,14 +229,17 @@ struct Flow {
   std::array<uint64_t, 4> count_by_observation{};  // indexed by Observation
   Timestamp first, last;
   uint64_t distinct_values = 0;
-  bool distinct_at_least = false;               // the count stopped at its bound: print "≥"
+  bool distinct_at_least = false;  // the count stopped at its bound: print "≥"
+  // What follows is of the surest values: evidence belongs to the observation it is shown for.
   std::string sample;                           // masked value of the first evidence
   std::string sample_digest;                    // HMAC-SHA-256 under the case key, first 16 hex digits
   Observation observation = Observation::none;  // the strongest
-  std::vector<std::string> decided_by;          // sorted; at most 8, then "…"
-  TransportView transport;
-  std::vector<Evidence> evidence;         // at most 5, smallest packet numbers first
-  std::optional<Evidence> last_evidence;  // largest packet number, when it is none of those
+  Timestamp surest_first, surest_last;          // of the values with that observation
+  std::vector<Evidence> evidence;               // at most 5, smallest packet numbers first
+  std::optional<Evidence> last_evidence;        // largest packet number, when it is none of those
+  std::vector<WeakerValues> weaker;             // stronger first
+  std::vector<std::string> decided_by;          // of all values; sorted; at most 8, then "…"
+  TransportView transport;                      // of all values
 };
 
 // ---- findings ---------------------------------------------------------------
@@ -252,6 +274,7 @@ struct Finding {
   std::vector<std::string> missing;  // texts missing, when that is why it is not testable
   Sentence explanation;
   std::vector<Sentence> reasons;  // why not testable, one each
+  bool is_lead() const { return observation == Observation::unconfirmed; }
   // Only certain + textual may be called proof.
   bool is_proof() const {
     return observation == Observation::certain && inference == Inference::textual && kind == FindingKind::flow &&
@@ -312,6 +335,7 @@ struct RuleResult {
   Sentence why;               // not testable, not applicable, document
   std::vector<RuleHit> hits;  // sorted; at most kMaxRuleHits
   uint64_t hits_total = 0;
+  uint64_t leads = 0;  // what would be a hit, but rests on unconfirmed observations only
   std::vector<std::string> open_questions;
   std::string message_en, message_ko;  // as in the file, unfilled
 };
@@ -371,7 +395,9 @@ struct AuditResult {
   std::vector<TimelineEvent> events;  // by time
   std::vector<Sentence> limits;       // "limits.undecoded" … what this result cannot say
 
-  std::array<uint64_t, kVerdicts> verdict_counts{};  // indexed by Verdict
+  // Findings, indexed by Verdict. Leads (Finding::is_lead) are counted apart: an
+  // unconfirmed observation is nothing that was found or not found in a text.
+  std::array<uint64_t, kVerdicts> verdict_counts{}, lead_counts{};
 
   const RecipientInfo* recipient(std::string_view key) const;  // nullptr when unknown
   const Flow* flow(std::string_view id) const;                 // in flows or unattributed

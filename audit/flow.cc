@@ -4,49 +4,12 @@
 #include <tuple>
 
 #include "audit/draft_detector.h"
-#include "audit/flow_text.h"
+#include "audit/flow_state.h"
 #include "audit/masking.h"
+#include "audit/unread_values.h"
 #include "base/digest.h"
-#include "base/text.h"
 
 namespace vitrine {
-
-bool operator<(const Evidence& left, const Evidence& right) {
-  return std::tie(left.packet, left.origin.exchange, left.origin.node, left.path) <
-         std::tie(right.packet, right.origin.exchange, right.origin.node, right.path);
-}
-bool operator==(const Evidence& left, const Evidence& right) { return !(left < right) && !(right < left); }
-
-namespace {
-
-void keep_smallest(std::vector<Evidence>& kept, Evidence&& fresh, size_t bound = FlowCell::kMaxEvidence) {
-  auto at = std::lower_bound(kept.begin(), kept.end(), fresh);
-  if (at != kept.end() && *at == fresh) return;
-  kept.insert(at, std::move(fresh));
-  if (kept.size() > bound) kept.pop_back();
-}
-
-void keep_largest(std::optional<Evidence>& kept, std::optional<Evidence>&& fresh) {
-  if (fresh && (!kept || *kept < *fresh)) kept = std::move(fresh);
-}
-
-template <class T>
-void keep_earlier(std::optional<T>& kept, const std::optional<T>& fresh) {
-  if (fresh && (!kept || *fresh < *kept)) kept = fresh;
-}
-template <class T>
-void keep_later(std::optional<T>& kept, const std::optional<T>& fresh) {
-  if (fresh && (!kept || *kept < *fresh)) kept = fresh;
-}
-
-void add_decider(std::set<std::string, std::less<>>& kept, std::string_view name) {
-  constexpr size_t kBound = 9;  // one more than is printed; the smallest stay, so order does not matter
-  if (name.empty() || kept.find(name) != kept.end()) return;
-  kept.emplace(name);
-  if (kept.size() > kBound) kept.erase(std::prev(kept.end()));
-}
-
-}  // namespace
 
 ExchangeBrief brief_of(const Exchange& exchange) {
   ExchangeBrief brief;
@@ -75,161 +38,6 @@ ExchangeBrief brief_of(const Exchange& exchange) {
   }
   return brief;
 }
-
-void DistinctCount::merge(const DistinctCount& other) {
-  for (uint64_t hash : other.hashes_) add(hash);
-}
-
-void TimeBins::widen() {
-  ++shift_;
-  std::map<int64_t, Counts> wide;
-  for (const auto& [start, counts] : bins_) {
-    Counts& into = wide[start >> 1];
-    into.requests += counts.requests;
-    into.values += counts.values;
-  }
-  bins_ = std::move(wide);
-}
-
-void TimeBins::widen_to(int64_t seconds) {
-  while (bin_seconds() < seconds) widen();
-}
-
-void TimeBins::add(Timestamp time, uint64_t requests, uint64_t values) {
-  const int64_t seconds = time.ns / 1'000'000'000;
-  Counts& into = bins_[seconds >> shift_];
-  into.requests += requests;
-  into.values += values;
-  while (bins_.size() > kMaxBins) widen();
-}
-
-void TimeBins::merge(const TimeBins& other) {
-  while (shift_ < other.shift_) widen();
-  for (const auto& [start, counts] : other.bins_) {
-    Counts& into = bins_[start >> (shift_ - other.shift_)];
-    into.requests += counts.requests;
-    into.values += counts.values;
-  }
-  while (bins_.size() > kMaxBins) widen();
-}
-
-void FlowCell::merge(FlowCell&& other) {
-  if (other.count == 0) return;
-  if (count == 0) {
-    *this = std::move(other);
-    return;
-  }
-  count += other.count;
-  for (size_t i = 0; i < by_observation.size(); ++i) by_observation[i] += other.by_observation[i];
-  first = std::min(first, other.first);
-  last = std::max(last, other.last);
-  distinct.merge(other.distinct);
-  if (!other.evidence.empty() && (evidence.empty() || other.evidence.front() < evidence.front())) {
-    sample = std::move(other.sample);
-    sample_digest = std::move(other.sample_digest);
-  }
-  for (const std::string& name : other.decided_by) add_decider(decided_by, name);
-  transport.cleartext |= other.transport.cleartext;
-  transport.in_url |= other.transport.in_url;
-  if (other.transport.lowest_tls != 0 &&
-      (transport.lowest_tls == 0 || other.transport.lowest_tls < transport.lowest_tls)) {
-    transport.lowest_tls = other.transport.lowest_tls;
-  }
-  for (Evidence& item : other.evidence) keep_smallest(evidence, std::move(item));
-  keep_largest(last_evidence, std::move(other.last_evidence));
-}
-
-void FlowContext::merge(FlowContext&& other) {
-  if (requests == 0 || (other.requests != 0 && other.first < first)) first = other.first;
-  last_time = std::max(last_time, other.last_time);
-  requests += other.requests;
-  navigations += other.navigations;
-  for (Evidence& item : other.evidence) keep_smallest(evidence, std::move(item));
-  keep_largest(last_request, std::move(other.last_request));
-  gpc += other.gpc;
-  for (Evidence& item : other.gpc_evidence) keep_smallest(gpc_evidence, std::move(item));
-  bins.merge(other.bins);
-  for (auto& [type, cell] : other.cells) cells[type].merge(std::move(cell));
-}
-
-void CookieSight::merge(CookieSight&& other) {
-  set += other.set;
-  sent += other.sent;
-  keep_later(max_age, other.max_age);
-  secure |= other.secure;
-  http_only |= other.http_only;
-  same_site = std::max(same_site, other.same_site);
-  keep_earlier(first, other.first);
-  keep_later(last, other.last);
-  for (Evidence& item : other.evidence) keep_smallest(evidence, std::move(item));
-  keep_largest(last_evidence, std::move(other.last_evidence));
-}
-
-void EndpointSight::merge(const EndpointSight& other) {
-  if (connections == 0 || other.first_packet < first_packet) {
-    first = other.first;
-    first_packet = other.first_packet;
-    first_connection = other.first_connection;
-  }
-  connections += other.connections;
-  bytes += other.bytes;
-}
-
-// ---- the collector ----------------------------------------------------------
-
-struct FlowCollector::State {
-  explicit State(const AuditInputs& given)
-      : inputs(&given), canary(given.context.secrets), key(sip_key(given.case_key)) {
-    ip_public = given.taxonomy->find("network.ip-public");
-  }
-
-  const AuditInputs* inputs;
-  CanaryMatcher canary;
-  SipKey key;
-  TypeId ip_public = 0;
-
-  std::map<FlowContextKey, FlowContext> contexts;
-  std::map<CookieKey, CookieSight> cookies;
-  std::map<EndpointKey, EndpointSight> endpoints;
-  std::map<CanaryKey, CanarySight> canaries;
-  std::map<IpAddress, std::set<std::string>> names;
-  CoverageLedger ledger;
-  std::vector<IssueCount> issues;
-
-  // The exchange of the part being read.
-  ExchangeBrief brief;
-  FlowContext* context = nullptr;
-  std::vector<FlowCell*> cells;  // by type, of `context`
-  std::string part_chain;
-  uint64_t part_values = 0;
-  bool have_brief = false;
-  std::vector<CanaryMatcher::Match> matches;
-
-  // What was seen on a connection before it is known who asked for it: booked
-  // under each of its exchanges' contexts when it closes.
-  struct HeldValue {
-    LateValue value;
-    std::string text, path, decided_by;
-  };
-  struct OpenConnection {
-    std::vector<HeldValue> held;                      // at most 64
-    std::set<FlowContextKey> contexts;                // at most 64
-    std::pair<uint32_t, std::string> first{~0u, {}};  // first exchange's ordinal and host
-    uint64_t bytes = 0;                               // of its exchanges, client → server
-  };
-  std::map<ConnectionId, OpenConnection> open;
-
-  void note(const char* what, uint64_t packet);
-  FlowContext& context_of(const FlowContextKey& wanted, uint64_t packet);
-  void enter(const Exchange& exchange, uint64_t packet);
-  void book(const ExchangeBrief& from, FlowCell& cell, const LateValue& value, std::string_view chain, bool in_url);
-  Evidence evidence_of(const ExchangeBrief& from, Timestamp time, uint64_t packet, OriginId origin,
-                       std::string_view path, std::string_view chain) const;
-  void cookie(const Exchange& exchange, const Part& part, std::string_view name, const CookieAttributes* attributes);
-  void headers(const Exchange& exchange, const Part& part);
-  void close(ConnectionId id, const ConnectionInfo* info);
-  void look_for_canaries(const Field& field);
-};
 
 void FlowCollector::State::note(const char* what, uint64_t packet) {
   for (IssueCount& known : issues) {
@@ -265,7 +73,7 @@ void FlowCollector::State::enter(const Exchange& exchange, uint64_t packet) {
   }
   if (exchange.id.ordinal == 0) return;
   OpenConnection& connection = open[exchange.id.connection];
-  if (connection.contexts.size() < 64) connection.contexts.insert(brief.context);
+  if (connection.contexts.size() < kMaxConnectionContexts) connection.contexts.insert(brief.context);
   if (exchange.id.ordinal < connection.first.first) connection.first = {exchange.id.ordinal, exchange.host};
 }
 
@@ -287,43 +95,53 @@ Evidence FlowCollector::State::evidence_of(const ExchangeBrief& from, Timestamp 
   return item;
 }
 
+Sighting FlowCollector::State::sighting_of(const LateValue& value, Evidence at) const {
+  return {std::move(at), mask(value.value, *inputs->taxonomy, value.type),
+          to_hex(Bytes(hmac_sha256(as_bytes(inputs->case_key), as_bytes(value.value))).first(8))};
+}
+
 void FlowCollector::State::book(const ExchangeBrief& from, FlowCell& cell, const LateValue& value,
                                 std::string_view chain, bool in_url) {
-  if (cell.count == 0 || value.time < cell.first) cell.first = value.time;
-  if (cell.count == 0 || cell.last < value.time) cell.last = value.time;
-  ++cell.count;
-  ++cell.by_observation[static_cast<size_t>(value.observation) & 3];
   if (!cell.distinct.at_least()) cell.distinct.add(sip_hash(key, value.value));
-  add_decider(cell.decided_by, value.decided_by);
-  cell.transport.cleartext |= from.cleartext;
-  cell.transport.in_url |= in_url;
-  if (from.tls_version != 0 && (cell.transport.lowest_tls == 0 || from.tls_version < cell.transport.lowest_tls)) {
-    cell.transport.lowest_tls = from.tls_version;
-  }
+  cell.add_decider(value.decided_by);
+  ObservedValues& values = cell.of(value.observation);
+  values.count_in(value.time);
 
-  // Both ends are kept; most values of a long capture lie between them.
+  // Both ends are kept; most values of a long capture lie between them and build no strings.
   const ExchangeId id = from.id;
   auto before = [&](const Evidence& item) {
     return std::tie(value.packet, id, value.origin) < std::tie(item.packet, item.origin.exchange, item.origin.node);
   };
-  if (cell.evidence.size() < FlowCell::kMaxEvidence || before(cell.evidence.back())) {
-    if (cell.evidence.empty() || before(cell.evidence.front())) {
-      cell.sample = mask(value.value, *inputs->taxonomy, value.type);
-      cell.sample_digest = to_hex(Bytes(hmac_sha256(as_bytes(inputs->case_key), as_bytes(value.value))).first(8));
-    }
-    keep_smallest(cell.evidence, evidence_of(from, value.time, value.packet, value.origin, value.path, chain));
+  if (values.sightings.size() < kMaxEvidence || before(values.sightings.back().at)) {
+    values.keep(sighting_of(value, evidence_of(from, value, chain)));
   }
-  if (!cell.last_evidence) {
-    cell.last_evidence = cell.evidence.back();
-  } else if (!before(*cell.last_evidence)) {
-    if (cell.last_evidence->origin.exchange == id) {  // the usual case, without building strings
-      cell.last_evidence->origin.node = value.origin;
-      cell.last_evidence->packet = value.packet;
-      cell.last_evidence->time = value.time;
-      cell.last_evidence->path = mask_path(value.path.substr(0, 1024));
+  std::optional<Evidence>& last = values.last_evidence;
+  if (!last) {
+    last = evidence_of(from, value, chain);
+  } else if (!before(*last)) {
+    if (last->origin.exchange == id) {  // the usual case
+      last->origin.node = value.origin;
+      last->packet = value.packet;
+      last->time = value.time;
+      last->path = mask_path(value.path.substr(0, 1024));
     } else {
-      cell.last_evidence = evidence_of(from, value.time, value.packet, value.origin, value.path, chain);
+      last = evidence_of(from, value, chain);
     }
+  }
+
+  auto see = [&](TransportSight& sight) {
+    ++sight.count;
+    const bool wanted = value.observation > sight.observation ||
+                        (value.observation == sight.observation &&
+                         (sight.evidence.size() < kMaxEvidence || before(sight.evidence.back())));
+    if (wanted) sight.keep(value.observation, evidence_of(from, value, chain));
+  };
+  if (from.cleartext) see(cell.cleartext);
+  if (in_url) see(cell.in_url);
+  if (from.tls_version != 0 && (cell.lowest_tls == 0 || from.tls_version <= cell.lowest_tls)) {
+    if (from.tls_version != cell.lowest_tls) cell.oldest_tls = {};
+    cell.lowest_tls = from.tls_version;
+    see(cell.oldest_tls);
   }
 }
 
@@ -336,6 +154,7 @@ void FlowCollector::begin_part(const Exchange& exchange, const Part& part) {
   State& s = *state_;
   s.enter(exchange, part.first_packet);
   s.part_values = 0;
+  s.part_unread = {};
   s.part_chain.clear();
   for (Decoder step : part.decoders) {
     if (!s.part_chain.empty()) s.part_chain += " > ";
@@ -344,68 +163,12 @@ void FlowCollector::begin_part(const Exchange& exchange, const Part& part) {
   if (part.kind == Part::Kind::headers) s.headers(exchange, part);
 }
 
-void FlowCollector::State::headers(const Exchange& exchange, const Part& part) {
-  if (exchange.id.ordinal == 0) return;
-  if (part.direction == Direction::client_to_server) {
-    if (context->requests == 0 || part.time < context->first) context->first = part.time;
-    context->last_time = std::max(context->last_time, part.time);
-    ++context->requests;
-    context->bins.add(part.time, 1, 0);
-    Evidence request = evidence_of(brief, part.time, part.last_packet, 0, "", "");
-    keep_largest(context->last_request, request);
-    keep_smallest(context->evidence, std::move(request));
-  }
-  for (const HeaderField& header : part.headers) {
-    if (part.direction == Direction::server_to_client) {
-      if (equals_ignoring_case(header.name, "set-cookie")) {
-        CookieAttributes parsed = read_set_cookie(header.value, part.time);
-        if (!parsed.name.empty()) cookie(exchange, part, parsed.name, &parsed);
-      }
-    } else if (equals_ignoring_case(header.name, "cookie")) {
-      for_each_cookie(header.value, [&](std::string_view name) { cookie(exchange, part, name, nullptr); });
-    } else if (equals_ignoring_case(header.name, "sec-fetch-dest") && header.value == "document") {
-      ++context->navigations;
-    } else if (equals_ignoring_case(header.name, "sec-gpc") && header.value == "1") {
-      ++context->gpc;
-      keep_smallest(context->gpc_evidence, evidence_of(brief, part.time, part.last_packet, 0, "header:sec-gpc", ""));
-    }
-  }
-}
-
-void FlowCollector::State::cookie(const Exchange&, const Part& part, std::string_view name,
-                                  const CookieAttributes* attributes) {
-  CookieKey wanted;
-  wanted.name = std::string(name.substr(0, 256));
-  wanted.domain = attributes && !attributes->domain.empty() ? "." + attributes->domain : brief.context.host;
-  wanted.context = brief.context;
-  auto at = cookies.find(wanted);
-  if (at == cookies.end()) {
-    if (cookies.size() >= kMaxCookies) return note("audit: more cookies than are kept apart", part.last_packet);
-    at = cookies.emplace(std::move(wanted), CookieSight{}).first;
-  }
-  CookieSight fresh;
-  fresh.first = fresh.last = part.time;
-  if (attributes) {
-    fresh.set = 1;
-    fresh.max_age = attributes->max_age;
-    fresh.secure = attributes->secure;
-    fresh.http_only = attributes->http_only;
-    fresh.same_site = attributes->same_site;
-  } else {
-    fresh.sent = 1;
-  }
-  Evidence item = evidence_of(brief, part.time, part.last_packet, 0,
-                              std::string(attributes ? "header:set-cookie " : "cookie:") + at->first.name, "");
-  fresh.last_evidence = item;
-  fresh.evidence.push_back(std::move(item));
-  at->second.merge(std::move(fresh));
-}
-
 void FlowCollector::field(const Field& field) {
   State& s = *state_;
   if (field.direction != Direction::client_to_server || field.exchange == nullptr) return;
   if (!s.have_brief || s.brief.id != field.exchange->id) s.enter(*field.exchange, field.packet);
   if (!s.canary.empty() && field.value_type != ValueType::container) s.look_for_canaries(field);
+  if (is_unread_value(field)) s.note_unread(field);
   if (field.type == 0 || field.observation == Observation::none || field.type > s.inputs->taxonomy->size()) return;
 
   LateValue value;
@@ -419,7 +182,10 @@ void FlowCollector::field(const Field& field) {
   value.decided_by = field.decided_by;
   if (field.exchange->id.ordinal == 0) {
     // connection_closed() books the addresses itself, also where no field was made.
-    if (field.location == Location::connection && s.inputs->taxonomy->covers(s.ip_public, field.type)) return;
+    if (field.location == Location::connection &&
+        (field.type == s.ip_local || s.inputs->taxonomy->covers(s.ip_public, field.type))) {
+      return;
+    }
     State::OpenConnection& connection = s.open[field.exchange->id.connection];
     if (connection.held.size() >= 64) return s.note("audit: more fields on one connection than are kept", field.packet);
     connection.held.push_back({value, std::string(field.value.substr(0, 4096)), std::string(field.path.substr(0, 1024)),
@@ -438,6 +204,17 @@ void FlowCollector::end_part(const Exchange&, const Part& part) {
   State& s = *state_;
   if (s.part_values != 0 && s.context != nullptr) s.context->bins.add(part.time, 0, s.part_values);
   s.part_values = 0;
+  if (s.part_unread.values != 0 && s.context != nullptr) s.context->unread.merge(std::move(s.part_unread));
+  s.part_unread = {};
+}
+
+void FlowCollector::State::note_unread(const Field& field) {
+  ++part_unread.values;
+  if (!is_digest_by_form(field)) part_unread.most_in_message += unread_bytes(field);
+  if (part_unread.evidence.size() < kMaxEvidence) {
+    keep_smallest(part_unread.evidence,
+                  evidence_of(brief, field.time, field.packet, field.origin, field.path, part_chain));
+  }
 }
 
 void FlowCollector::State::look_for_canaries(const Field& field) {
@@ -458,107 +235,25 @@ void FlowCollector::late_value(const ExchangeBrief& exchange, const LateValue& v
   s.book(exchange, into.cells[value.type], value, "", in_url);
 }
 
-void FlowCollector::raise(const ExchangeBrief& exchange, TypeId type, Observation from, Observation to,
-                          std::string_view decided_by) {
-  const auto context = state_->contexts.find(exchange.context);
-  if (context == state_->contexts.end() || to <= from) return;
-  const auto cell = context->second.cells.find(type);
-  if (cell == context->second.cells.end()) return;
-  auto& counts = cell->second.by_observation;
-  if (counts[static_cast<size_t>(from)] == 0) return;
-  --counts[static_cast<size_t>(from)];
-  ++counts[static_cast<size_t>(to)];
-  add_decider(cell->second.decided_by, decided_by);
-}
-
-void FlowCollector::exchange_closed(const Exchange& exchange, CloseReason,
-                                    const std::array<uint64_t, 2>& opaque_bytes) {
-  // A file of requests that names a WebSocket may leave its messages out.
-  if (exchange.status == 101 && exchange.protocol != Protocol::websocket && exchange.connection != nullptr &&
-      exchange.connection->transport == Transport::har) {
-    state_->note("audit: a WebSocket whose messages the file does not hold", exchange.last_packet);
-  }
-  state_->ledger.exchange(exchange, opaque_bytes);
-  state_->open[exchange.id.connection].bytes += exchange.message(Direction::client_to_server).bytes.total();
-}
-
-void FlowCollector::connection_closed(const ConnectionInfo& connection) {
+void FlowCollector::raise(const ExchangeBrief& exchange, const LateValue& value, Observation from) {
   State& s = *state_;
-  s.ledger.connection(connection);
-
-  EndpointKey key;
-  auto at = s.open.find(connection.id);
-  key.name = host_of(connection, at != s.open.end() ? at->second.first.second : std::string{});
-  if (IpAddress::parse(key.name).family != 0 || key.name.front() == '(') key.name.clear();
-  key.server = connection.server;
-  key.transport = connection.transport;
-  key.protocol = connection.protocol;
-  EndpointSight sight;
-  sight.connections = 1;
-  sight.bytes = connection.overhead[0].total() + (at != s.open.end() ? at->second.bytes : 0);
-  sight.first = connection.opened;
-  sight.first_packet = connection.first_packet;
-  sight.first_connection = connection.id;
-  auto known = s.endpoints.find(key);
-  if (known == s.endpoints.end()) {
-    if (s.endpoints.size() >= kMaxEndpoints) {
-      s.note("audit: more endpoints than are kept apart", connection.first_packet);
-    } else {
-      known = s.endpoints.emplace(std::move(key), EndpointSight{}).first;
-    }
-  }
-  if (known != s.endpoints.end()) known->second.merge(sight);
-  s.close(connection.id, &connection);
-}
-
-void FlowCollector::State::close(ConnectionId id, const ConnectionInfo* info) {
-  OpenConnection connection;
-  if (auto at = open.find(id); at != open.end()) {
-    connection = std::move(at->second);
-    open.erase(at);
-  }
-  ExchangeBrief from;
-  from.id = {id, 0};
-  if (info != nullptr) {
-    from.context.host = host_of(*info, connection.first.second);
-    from.context.server = info->server.ip;
-    from.context.process = info->process;
-    // The recipient sees the public address whatever its kind: of a client
-    // behind address translation the capture holds only the inner one.
-    if (info->client.ip.family != 0 && ip_public != 0 &&
-        (info->transport == Transport::tcp || info->transport == Transport::udp)) {
-      HeldValue address;
-      address.value.time = info->opened;
-      address.value.packet = info->first_packet;
-      address.path = "connection:client_ip";
-      address.value.location = Location::connection;
-      address.value.type = ip_public;
-      address.value.observation = info->client.ip.is_private() ? Observation::probable : Observation::certain;
-      address.text = info->client.ip.to_string();
-      address.decided_by = "connection";
-      connection.held.insert(connection.held.begin(), std::move(address));
-    }
-  }
-  if (connection.contexts.empty() && !from.context.host.empty()) connection.contexts.insert(from.context);
-  for (const FlowContextKey& where : connection.contexts) {
-    ExchangeBrief brief_here = from;
-    brief_here.context = where;
-    FlowContext& into = context_of(where, 0);
-    for (HeldValue& held : connection.held) {
-      held.value.value = held.text;
-      held.value.path = held.path;
-      held.value.decided_by = held.decided_by;
-      into.bins.add(held.value.time, 0, 1);
-      book(brief_here, into.cells[held.value.type], held.value, "", false);
-    }
-  }
-}
-
-void FlowCollector::resolved(const IpAddress& address, std::string_view name) {
-  auto& names = state_->names;
-  if (names.size() >= kMaxEndpoints) return;
-  auto& of = names[address];
-  if (of.size() < 64) of.emplace(name.substr(0, 255));
+  const auto context = s.contexts.find(exchange.context);
+  if (context == s.contexts.end() || value.observation <= from) return;
+  const auto cell = context->second.cells.find(value.type);
+  if (cell == context->second.cells.end()) return;
+  std::vector<ObservedValues>& values = cell->second.values;
+  const auto weaker =
+      std::find_if(values.begin(), values.end(), [&](const ObservedValues& each) { return each.observation == from; });
+  if (weaker == values.end() || weaker->count == 0) return;
+  Evidence at = s.evidence_of(exchange, value, "");
+  std::optional<Sighting> known = weaker->take(at);
+  if (known) at = known->at;
+  if (weaker->count == 0) values.erase(weaker);
+  ObservedValues& surer = cell->second.of(value.observation);
+  surer.count_in(value.time);
+  surer.keep(known ? std::move(*known) : s.sighting_of(value, at));
+  keep_largest(surer.last_evidence, std::move(at));
+  cell->second.add_decider(value.decided_by);
 }
 
 void FlowCollector::merge(FlowCollector&& other) {

@@ -160,6 +160,11 @@ Status read_statement(const YamlNode& node, const Taxonomy& taxonomy, std::set<s
   s.regions = map.optional_texts("regions");
   s.accounts = map.optional_texts("accounts");
   check_words(map, "accounts", s.accounts, kAccounts);
+  for (auto [key, into] : {std::pair{"from", &s.from}, std::pair{"until", &s.until}}) {
+    *into = map.optional_text(key).value_or("");
+    check_date(map, key, *into);
+  }
+  if (!map.failed() && !s.until.empty() && s.until <= s.from) map.refuse("until", "is not after 'from'");
   auto done = map.finish();
   if (done) policy.statements.push_back(std::move(s));
   return done;

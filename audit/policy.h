@@ -43,6 +43,9 @@ struct Statement {
   std::vector<std::string> countries;
   std::string quote, section, purpose, scope;            // optional ones empty
   std::vector<std::string> services, regions, accounts;  // empty = as `applies`
+  // The clause was added to, or taken out of, a text that kept its version: it
+  // counts on days from ≤ day < until. YYYY-MM-DD or empty.
+  std::string from, until;
   int line = 0;
 };
 

@@ -41,17 +41,22 @@ std::vector<SelectedPolicy> select_policies(const std::vector<Policy>& held, con
 
   std::vector<SelectedPolicy> selected;
   for (auto& [group, candidates] : groups) {
-    // Editions: the closest region, then the user's language if any has it.
+    // Editions: the closest region, then the user's language if any has it. An
+    // edition or translation that was made later takes nobody's place before.
+    const auto begun = [&](const Policy* each) { return each->version_date() <= query.date; };
+    if (std::none_of(candidates.begin(), candidates.end(), begun)) continue;  // only texts of later days are held
     int closest = 0;
     for (const Policy* each : candidates) {
-      closest = std::max(closest, best_specificity(each->regions, regions, query.country));
+      if (begun(each)) closest = std::max(closest, best_specificity(each->regions, regions, query.country));
     }
     std::erase_if(candidates, [&](const Policy* each) {
       return best_specificity(each->regions, regions, query.country) != closest;
     });
     // Without the user's language: English where held, else the first by name. Never two at once.
     std::set<std::string> languages;
-    for (const Policy* each : candidates) languages.insert(each->language);
+    for (const Policy* each : candidates) {
+      if (begun(each)) languages.insert(each->language);
+    }
     std::string language = *languages.begin();
     if (languages.count("en")) language = "en";
     if (!query.language.empty() && languages.count(query.language)) language = query.language;
@@ -66,7 +71,6 @@ std::vector<SelectedPolicy> select_policies(const std::vector<Policy>& held, con
       if (each->version_date() <= query.date) current = each;
       else if (next == nullptr) next = each;
     }
-    if (current == nullptr) continue;  // only texts of later days are held
     SelectedPolicy use{current, PolicyStatus::latest_known, {}};
     if (next != nullptr || query.date <= last_day(*current)) {
       use.status = PolicyStatus::in_force;
@@ -95,9 +99,13 @@ std::vector<SelectedPolicy> choose_policies(const std::vector<Policy>& held, con
   return chosen;
 }
 
+bool statement_stood(const Statement& statement, const std::string& date) {
+  return (statement.from.empty() || statement.from <= date) && (statement.until.empty() || date < statement.until);
+}
+
 bool statement_applies(const Policy& policy, const Statement& statement, const Regions& regions,
                        const SelectionQuery& query) {
-  if (!statement.scope.empty()) return false;
+  if (!statement.scope.empty() || !statement_stood(statement, query.date)) return false;
   const auto& services = statement.services.empty() ? policy.services : statement.services;
   const auto& accounts = statement.accounts.empty() ? policy.accounts : statement.accounts;
   // Not knowing the client, a text that denies something of the app (or of one

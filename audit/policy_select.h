@@ -43,6 +43,9 @@ std::vector<SelectedPolicy> choose_policies(const std::vector<Policy>& held, con
 bool statement_applies(const Policy& policy, const Statement& statement, const Regions& regions,
                        const SelectionQuery& query);
 
+// Was the clause in the text on `date`?
+bool statement_stood(const Statement& statement, const std::string& date);
+
 // Is a text missing that could speak about `type`? A user whose country is not
 // known might be in every region. Appends the documents' names.
 bool texts_missing(const Policy& policy, TypeId type, const Taxonomy& taxonomy, const Regions& regions,

@@ -109,6 +109,7 @@ Status RecipientDirectory::add(std::string_view text, const std::string& file) {
     category.id = row.text("id");
     category.broader = row.text_or_null("broader").value_or("");
     category.definition = row.text("definition");
+    category.encrypted_profiles = row.boolean_or("encrypted_profiles", false);
     if (!row.failed() && !category_index_.emplace(category.id, categories_.size()).second) {
       row.refuse("id", "duplicate id '" + category.id + "'");
     }
@@ -194,6 +195,12 @@ bool RecipientDirectory::category_within(std::string_view category_id, std::stri
     at = category(at->broader);
   }
   return false;
+}
+
+bool RecipientDirectory::receives_encrypted_profiles(const Entity& entity) const {
+  return std::any_of(categories_.begin(), categories_.end(), [&](const Category& each) {
+    return each.encrypted_profiles && entity_in_category(entity, each.id);
+  });
 }
 
 bool RecipientDirectory::entity_in_category(const Entity& entity, std::string_view category_id) const {

@@ -25,6 +25,9 @@ struct Entity {
 
 struct Category {
   std::string id, broader, definition;  // broader empty for a root
+  // Companies of this kind receive encrypted profiles: a single short value that
+  // nothing opens may be one. Holds for narrower categories, too.
+  bool encrypted_profiles = false;
 };
 
 // `*` in a pattern stands for any characters, dots included; case does not count.
@@ -49,6 +52,7 @@ class RecipientDirectory {
   // Is `category` the category `broader`, or narrower?
   bool category_within(std::string_view category, std::string_view broader) const;
   bool entity_in_category(const Entity& entity, std::string_view category) const;
+  bool receives_encrypted_profiles(const Entity& entity) const;
   bool entity_within_group(const Entity& entity, std::string_view parent) const;
   const std::vector<Entity>& entities() const { return entities_; }
 

@@ -39,7 +39,8 @@ const Entity* RecipientTable::look_up(const std::string& host, const IpAddress& 
   return only;
 }
 
-void RecipientTable::describe(RecipientInfo& info, const Entity* entity, const std::string& host) {
+void RecipientTable::describe(RecipientInfo& info, const Entity* entity, const std::string& host,
+                              const IpAddress& server) {
   info.domain = registrable_domain(host);
   if (entity != nullptr) {
     info.entity = entity->id;
@@ -59,7 +60,7 @@ void RecipientTable::describe(RecipientInfo& info, const Entity* entity, const s
     }
     return;
   }
-  const IpAddress literal = IpAddress::parse(host);
+  const IpAddress literal = host.empty() ? server : IpAddress::parse(host);
   info.role = literal.family != 0 && literal.is_private() ? RecipientRole::local : RecipientRole::third_party;
 }
 
@@ -93,7 +94,7 @@ const std::string& RecipientTable::resolve(const std::string& host, const IpAddr
   auto [info, added] = table_.try_emplace(key);
   if (added) {
     info->second.key = key;
-    describe(info->second, entity, host);
+    describe(info->second, entity, host, server);
   }
   if (!host.empty()) {
     insert_sorted(info->second.hosts, host);

@@ -33,7 +33,7 @@ class RecipientTable {
 
  private:
   const Entity* look_up(const std::string& host, const IpAddress& server) const;
-  void describe(RecipientInfo& info, const Entity* entity, const std::string& host);
+  void describe(RecipientInfo& info, const Entity* entity, const std::string& host, const IpAddress& server);
   void add_countries(RecipientInfo& info, const IpAddress& server) const;
 
   const AuditInputs& inputs_;

@@ -33,20 +33,15 @@ int gate(const AuditResult& result, const std::string& fail_on, bool rules) {
   // A lead is for a person to follow, not for a gate to fail on.
   const auto count = [&](Verdict verdict) {
     return static_cast<uint64_t>(
-        std::count_if(result.findings.begin(), result.findings.end(), [&](const Finding& finding) {
-          return finding.verdict == verdict && finding.observation != Observation::unconfirmed;
-        }));
+        std::count_if(result.findings.begin(), result.findings.end(),
+                      [&](const Finding& finding) { return finding.verdict == verdict && !finding.is_lead(); }));
   };
   uint64_t findings = count(Verdict::contradicted);
   if (fail_on != "contradicted") findings += count(Verdict::ambiguous);
   if (fail_on == "omitted" || fail_on == "vague" || fail_on == "incomplete") findings += count(Verdict::omitted);
   if (fail_on == "vague" || fail_on == "incomplete") findings += count(Verdict::vague);
   for (const RuleResult& rule : result.rules) {
-    const bool more_than_leads = std::any_of(rule.hits.begin(), rule.hits.end(), [](const RuleHit& hit) {
-      return hit.observation != Observation::unconfirmed;
-    });
-    if (rules && rule.status == RuleStatus::evidence && rule.inference == Inference::textual && more_than_leads)
-      ++findings;
+    if (rules && rule.status == RuleStatus::evidence && rule.inference == Inference::textual) ++findings;
   }
   if (fail_on == "incomplete") {
     findings += result.ledger_totals[0].undecoded() + result.ledger_totals[1].undecoded() + result.issues.size();

@@ -61,30 +61,35 @@ class AuditConsumer : public ShardConsumer, private FieldSink {
 // A step that a field rule had typed as a draft already is in the flow; the
 // detector only makes it surer.
 struct Raise {
-  std::shared_ptr<const ExchangeBrief> exchange;
+  OwnedDraftSample step;
   TypeId type;
-  Observation from, to;
+  Observation to;
   std::string decided_by;
 };
+
+FlowCollector::LateValue late_value(const OwnedDraftSample& step, TypeId type, Observation observation,
+                                    std::string_view decided_by) {
+  FlowCollector::LateValue value;
+  value.time = step.time;
+  value.packet = step.packet;
+  value.origin = step.origin.node;
+  value.path = step.path;
+  value.location = step.location;
+  value.value = step.value;
+  value.type = type;
+  value.observation = observation;
+  value.decided_by = decided_by;
+  return value;
+}
 
 void book_draft(FlowCollector& collector, std::vector<Raise>& raises, const DraftObservation& draft,
                 std::span<const OwnedDraftSample* const> steps) {
   for (const OwnedDraftSample* step : steps) {
     if (step->type == draft.type) {
-      raises.push_back({step->exchange, draft.type, step->observation, draft.observation, draft.decided_by});
+      raises.push_back({*step, draft.type, draft.observation, draft.decided_by});
       continue;
     }
-    FlowCollector::LateValue value;
-    value.time = step->time;
-    value.packet = step->packet;
-    value.origin = step->origin.node;
-    value.path = step->path;
-    value.location = step->location;
-    value.value = step->value;
-    value.type = draft.type;
-    value.observation = draft.observation;
-    value.decided_by = draft.decided_by;
-    collector.late_value(*step->exchange, value);
+    collector.late_value(*step->exchange, late_value(*step, draft.type, draft.observation, draft.decided_by));
   }
 }
 
@@ -173,8 +178,10 @@ Status AuditRun::collect(const std::string& path, const InputOptions& options, I
   }
   for (FlowCollector& part : collected) collector_.merge(std::move(part));
   collector_.merge(std::move(late));
-  for (const Raise& raise : raises)
-    collector_.raise(*raise.exchange, raise.type, raise.from, raise.to, raise.decided_by);
+  for (const Raise& raise : raises) {
+    collector_.raise(*raise.step.exchange, late_value(raise.step, raise.type, raise.to, raise.decided_by),
+                     raise.step.observation);
+  }
   for (const NameRecord& record : input->summary().names) collector_.resolved(record.ip, record.name);
 
   const InputSummary& summary = input->summary();

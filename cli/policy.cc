@@ -117,9 +117,13 @@ int show(const LoadedPolicies& loaded, const std::string& name, bool json) {
     fmt::format_to(std::back_inserter(out), "not held: {} ({})\n", missing.document, fmt::join(missing.regions, ", "));
   }
   for (const Statement& statement : policy.statements) {
-    fmt::format_to(std::back_inserter(out), "\n{}  {} -> {}  [{}, {}]\n  {}\n  “{}”\n", statement.id,
+    std::string narrowed;
+    if (!statement.regions.empty()) narrowed += fmt::format("  in {}", fmt::join(statement.regions, ", "));
+    if (!statement.from.empty()) narrowed += "  from " + statement.from;
+    if (!statement.until.empty()) narrowed += "  until " + statement.until;
+    fmt::format_to(std::back_inserter(out), "\n{}  {} -> {}  [{}, {}]{}\n  {}\n  “{}”\n", statement.id,
                    to_string(statement.action), statement.recipient, to_string(statement.channel), statement.trigger,
-                   fmt::join(statement.data, ", "), normalise_space(statement.quote));
+                   narrowed, fmt::join(statement.data, ", "), normalise_space(statement.quote));
   }
   for (const DeclaredCookie& cookie : policy.cookies) {
     fmt::format_to(std::back_inserter(out), "\ncookie {}  {}  {}  {}  {}\n", cookie.name, cookie.domain, cookie.party,

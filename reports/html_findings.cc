@@ -20,6 +20,8 @@ void put_finding(Dictionary& row, const FindingView& finding) {
   put_if(row, "COUNTRIES", finding.countries);
   put_if(row, "HOSTS", finding.hosts);
   put_if(row, "PROOF", finding.proof);
+  put_if(row, "LEAD", finding.lead);
+  put_if(row, "ATTRIBUTION", finding.attribution);
   put_if(row, "TRANSPORT", finding.transport);
   put_if(row, "VOLUME", finding.volume);
   put_if(row, "SAMPLE", finding.sample);

@@ -7,14 +7,20 @@ namespace {
 
 using namespace report_json;
 
+Json by_verdict(const std::array<uint64_t, kVerdicts>& counts) {
+  Json out = Json::object();
+  for (size_t i = 0; i < kVerdicts; ++i) out[std::string(to_string(static_cast<Verdict>(i)))] = counts[i];
+  return out;
+}
+
 Json summary_of(const AuditResult& result) {
-  Json verdicts = Json::object();
-  for (size_t i = 0; i < kVerdicts; ++i) {
-    verdicts[std::string(to_string(static_cast<Verdict>(i)))] = result.verdict_counts[i];
-  }
-  return {{"findings", result.findings.size()},     {"verdicts", std::move(verdicts)},
-          {"flows", result.flows.size()},           {"unattributed_flows", result.unattributed.size()},
-          {"recipients", result.recipients.size()}, {"cookies", result.cookies.size()}};
+  return {{"findings", result.findings.size()},
+          {"verdicts", by_verdict(result.verdict_counts)},
+          {"leads", by_verdict(result.lead_counts)},
+          {"flows", result.flows.size()},
+          {"unattributed_flows", result.unattributed.size()},
+          {"recipients", result.recipients.size()},
+          {"cookies", result.cookies.size()}};
 }
 
 Json coverage_of(const AuditResult& result) {

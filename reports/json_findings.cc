@@ -58,6 +58,25 @@ Json statement_of(const StatementRef& statement) {
           {"excepted", statement.excepted}};
 }
 
+namespace {
+
+Json weaker_of(const WeakerValues& values) {
+  return {{"observation", to_string(values.observation)},
+          {"count", values.count},
+          {"first", time_of(values.first)},
+          {"last", time_of(values.last)},
+          {"evidence", list_of(values.evidence, evidence_of)}};
+}
+
+Json use_of(bool seen, const TransportUse& use) {
+  if (!seen) return nullptr;
+  return {{"count", use.count},
+          {"observation", to_string(use.observation)},
+          {"evidence", list_of(use.evidence, evidence_of)}};
+}
+
+}  // namespace
+
 Json flow_of(const Flow& flow) {
   Json by_observation = Json::object();
   for (Observation observation : {Observation::certain, Observation::probable, Observation::unconfirmed}) {
@@ -83,6 +102,10 @@ Json flow_of(const Flow& flow) {
           {"cleartext", flow.transport.cleartext},
           {"in_url", flow.transport.in_url},
           {"lowest_tls", text_or_null(tls_version_name(flow.transport.lowest_tls))},
+          {"cleartext_use", use_of(flow.transport.cleartext, flow.transport.cleartext_use)},
+          {"in_url_use", use_of(flow.transport.in_url, flow.transport.in_url_use)},
+          {"lowest_tls_use", use_of(flow.transport.lowest_tls != 0, flow.transport.lowest_tls_use)},
+          {"weaker", list_of(flow.weaker, weaker_of)},
           {"evidence", list_of(flow.evidence, evidence_of)},
           {"last_evidence", flow.last_evidence ? evidence_of(*flow.last_evidence) : Json(nullptr)}};
 }
@@ -97,6 +120,7 @@ Json finding_of(const Finding& finding) {
           {"observation", to_string(finding.observation)},
           {"inference", to_string(finding.inference)},
           {"proof", finding.is_proof()},
+          {"lead", finding.is_lead()},
           {"explanation", sentence_of(finding.explanation)},
           {"reasons", list_of(finding.reasons, sentence_of)},
           {"missing", finding.missing},
@@ -150,6 +174,7 @@ Json rule_of(const RuleResult& rule) {
           {"why", sentence_of(rule.why)},
           {"hits", list_of(rule.hits, hit_of)},
           {"hits_total", rule.hits_total},
+          {"leads", rule.leads},
           {"open_questions", rule.open_questions},
           {"message", {{"en", rule.message_en}, {"ko", rule.message_ko}}}};
 }

@@ -69,6 +69,7 @@ class Summary {
     if (std::all_of(view_.tiles.begin(), view_.tiles.end(), [](const Tile& tile) { return tile.none; })) {
       page_.wrapped("  ", view_.summary.front());
     }
+    if (!view_.leads.empty()) page_.wrapped("  ", view_.leads, Style::faint);
   }
 
   void worst() {

@@ -82,6 +82,12 @@ void ViewBuilder::add_summary() {
                                                       {"omitted", group_digits(count(Verdict::omitted))},
                                                       {"clear", group_digits(count(Verdict::clear))}}));
   }
+  uint64_t leads = 0;
+  for (uint64_t each : result_.lead_counts) leads += each;
+  if (leads != 0) {
+    view_.leads = fill("summary.leads", {{"count", group_digits(leads)}});
+    view_.summary.push_back(view_.leads);
+  }
   for (size_t i = 0; i < kVerdicts; ++i) {
     const auto verdict = static_cast<Verdict>(i);
     const std::string key(to_string(verdict));

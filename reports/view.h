@@ -60,6 +60,8 @@ struct FindingView {
   std::string recipient, recipient_note, countries;  // note: role or "as the text has it"
   std::string hosts;
   std::string observation, observation_key, inference, proof;  // proof: empty unless it may be called so
+  std::string lead;                                            // empty unless the observation is unconfirmed
+  std::string attribution;                                     // "tied to the subject by: …"; of flows
   std::string explanation;
   std::vector<std::string> reasons;
   std::vector<QuoteView> quotes;
@@ -211,6 +213,7 @@ struct ReportView {
   std::string simulated_mark, simulated_text;
   std::string title, subtitle;
   std::vector<std::string> summary;  // sentences of the first screen
+  std::string leads;                 // how many findings are leads, counted in no tile; may be empty
   std::vector<Tile> tiles;
   std::vector<size_t> worst;     // indices in `findings`
   std::vector<Fact> confidence;  // certain / probable / unconfirmed

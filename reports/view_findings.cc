@@ -56,6 +56,7 @@ FindingView ViewBuilder::finding_view(const Finding& finding) {
   if (finding.observation != Observation::none) view.observation = t("observation." + view.observation_key);
   view.inference = t("inference." + std::string(to_string(finding.inference)));
   if (finding.is_proof()) view.proof = t("proof");
+  if (finding.is_lead()) view.lead = t("lead");
   view.explanation = sentence(finding.explanation);
   for (const Sentence& reason : finding.reasons) view.reasons.push_back(sentence(reason));
   const bool breadth = finding.kind == FindingKind::flow;
@@ -80,7 +81,7 @@ FindingView ViewBuilder::finding_view(const Finding& finding) {
   uint64_t count = 0, distinct = 0;
   bool at_least = false;
   std::optional<Timestamp> first, last;
-  std::vector<std::string> hosts;
+  std::vector<std::string> hosts, ties;
   TransportView transport;
   for (const std::string& id : finding.flows) {
     const Flow* part = flow(id);
@@ -97,8 +98,13 @@ FindingView ViewBuilder::finding_view(const Finding& finding) {
       transport.lowest_tls = transport.lowest_tls == 0 ? part->transport.lowest_tls
                                                        : std::min(transport.lowest_tls, part->transport.lowest_tls);
     }
-    if (view.sample.empty()) view.sample = printable(part->sample);
+    if (view.sample.empty() && part->observation == finding.observation) view.sample = printable(part->sample);
+    for (Attribution by : part->attributed_by) {
+      const std::string tie = t("attribution." + std::string(to_string(by)));
+      if (std::find(ties.begin(), ties.end(), tie) == ties.end()) ties.push_back(tie);
+    }
   }
+  if (!ties.empty()) view.attribution = fill("attribution.by", {{"ties", joined(ties, ties.size())}});
   std::sort(hosts.begin(), hosts.end());
   hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
   view.hosts = joined(hosts, 4);
@@ -141,7 +147,7 @@ void ViewBuilder::choose_worst() {
     if (finding.kind != FindingKind::flow) continue;
     if (row >= view_.findings.size()) break;
     const size_t index = row++;
-    if (finding.verdict > Verdict::vague) continue;
+    if (finding.verdict > Verdict::vague || finding.is_lead()) continue;
     const RecipientInfo* info = recipient(finding.recipient);
     const bool first_party = info != nullptr && info->role == RecipientRole::first_party;
     order.push_back({{finding.verdict, type_weight(finding.type), first_party ? 1 : 0,

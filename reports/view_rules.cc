@@ -96,6 +96,9 @@ void ViewBuilder::add_rules() {
     if (rule.hits_total > row.hits.size()) {
       row.more = fill("more.hits", {{"count", group_digits(rule.hits_total - row.hits.size())}});
     }
+    if (rule.leads != 0) {
+      row.more += (row.more.empty() ? "" : " ") + fill("rules.leads", {{"count", group_digits(rule.leads)}});
+    }
     for (const std::string& question : rule.open_questions) row.questions.push_back(printable(question));
     view_.rules.back().rules.push_back(std::move(row));
   }

@@ -37,7 +37,7 @@ categories:
   - {id: first-party, broader: null, definition: "x"}
   - {id: service-provider, broader: null, definition: "x"}
   - {id: analytics, broader: service-provider, definition: "x"}
-  - {id: anti-fraud, broader: service-provider, definition: "x"}
+  - {id: anti-fraud, broader: service-provider, definition: "x", encrypted_profiles: true}
   - {id: cdn, broader: service-provider, definition: "x"}
   - {id: business-partner, broader: null, definition: "x"}
   - {id: advertising, broader: business-partner, definition: "x"}
@@ -113,6 +113,8 @@ struct SentValue {
   Observation observation = Observation::probable;
   std::string path = "body|json/x";
   Location location = Location::body;
+  std::string decided_by = "test-rule";
+  ValueType value_type = ValueType::string;
 };
 
 struct Request {
@@ -126,6 +128,7 @@ struct Request {
   std::string server = "203.0.113.10";
   uint64_t opaque = 0, no_key = 0;  // client → server bytes
   uint32_t ordinal = 1;
+  bool keep_open = false;  // more requests on the same connection follow
 };
 
 inline void feed(FlowCollector& collector, const Request& request) {
@@ -153,7 +156,7 @@ inline void feed(FlowCollector& collector, const Request& request) {
   exchange.referer = request.referer;
   exchange.origin = request.origin;
   exchange.initiator = request.initiator;
-  exchange.process = request.process;
+  exchange.process = connection.process = request.process;
 
   if (request.no_key == 0) {
     auto part = [&](Part::Kind kind, Direction direction, const std::vector<std::pair<std::string, std::string>>& from,
@@ -180,7 +183,8 @@ inline void feed(FlowCollector& collector, const Request& request) {
         field.packet = p.last_packet;
         field.type = taxonomy().find(sent.type);
         field.observation = field.type ? sent.observation : Observation::none;
-        field.decided_by = "test-rule";
+        field.decided_by = sent.decided_by;
+        field.value_type = sent.value_type;
         collector.field(field);
       }
       collector.end_part(exchange, p);
@@ -191,7 +195,7 @@ inline void feed(FlowCollector& collector, const Request& request) {
     exchange.message(Direction::client_to_server).bytes.add(Cause::decoded, 1000 + request.opaque);
     collector.exchange_closed(exchange, CloseReason::complete, {request.opaque, 0});
   }
-  collector.connection_closed(connection);
+  if (!request.keep_open) collector.connection_closed(connection);
 }
 
 // Inputs with the companies above and, by default, a web user in DE who

@@ -412,8 +412,9 @@ TEST(Context, StepsAndAssumptionsAreReported) {
   const AuditResult result = world.run({plain()});
   std::vector<std::string> ids;
   for (const Sentence& each : result.context.assumed) ids.push_back(each.id);
-  EXPECT_EQ(ids, (std::vector<std::string>{"context.assumed.platform", "context.assumed.country",
-                                           "context.assumed.account", "context.assumed.steps"}));
+  EXPECT_EQ(ids,
+            (std::vector<std::string>{"context.assumed.platform", "context.assumed.country", "context.assumed.account",
+                                      "context.assumed.language", "context.assumed.steps"}));
 }
 
 TEST(Simulated, IsSaidWhenAnyInputSaysSo) {

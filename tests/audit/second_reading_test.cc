@@ -283,5 +283,116 @@ TEST(Masking, EvidencePathsKeepNoIds) {
   EXPECT_EQ(finding->evidence.at(0).path, "body|json/*/0/model");
 }
 
+// ---- addresses ------------------------------------------------------------------------
+
+// A client behind address translation, as its recorder sees it: the classifier
+// types the inner address by its form.
+std::set<std::string> address_types(const World& world, const std::string& host, const std::string& server) {
+  FlowCollector collector(world.inputs);
+  ConnectionInfo connection;
+  connection.id = 4;
+  connection.client = {IpAddress::parse("192.168.1.20"), 50000};
+  connection.server = {IpAddress::parse(server), 443};
+  connection.tls = !host.empty();
+  connection.tls_info.sni = host;
+  Exchange whole;
+  whole.id = {4, 0};
+  whole.connection = &connection;
+  whole.host = host.empty() ? server : host;
+  Field field;
+  field.exchange = &whole;
+  field.location = Location::connection;
+  field.path = "connection:client-ip";
+  field.value = "192.168.1.20";
+  field.type = taxonomy().find("network.ip-local");
+  field.observation = Observation::certain;
+  collector.field(field);
+  collector.connection_closed(connection);
+  const AuditResult result = evaluate(world.inputs, std::move(collector), {});
+  std::set<std::string> types;
+  for (const auto* list : {&result.flows, &result.unattributed}) {
+    for (const Flow& flow : *list) types.insert(flow.type + " " + std::string(to_string(flow.observation)));
+  }
+  return types;
+}
+
+TEST(Addresses, AreThoseTheRecipientSees) {
+  const World world;
+  EXPECT_EQ(address_types(world, "chat.test", "203.0.113.10"), std::set<std::string>{"network.ip-public probable"});
+  EXPECT_EQ(address_types(world, "", "203.0.113.10"), std::set<std::string>{"network.ip-public probable"});
+  EXPECT_EQ(address_types(world, "", "192.168.1.1"), std::set<std::string>{"network.ip-local certain"});
+  // A proxy of the organisation, or a name of its own: what stands behind it is not known.
+  EXPECT_EQ(address_types(world, "chat.test", "10.0.0.8"), std::set<std::string>{"network.ip-public probable"});
+}
+
+// ---- selection, recipients -------------------------------------------------------------
+
+TEST(Selection, AnEditionMadeLaterTakesNobodysPlaceBefore) {
+  World world;
+  world.inputs.context.country = "KR";
+  world.inputs.context.language = "ko";
+  PolicyText old;
+  old.file = "chat/world.yaml";
+  old.updated = "2026-01-01";
+  PolicyText korean = old, translated = old;
+  korean.file = "chat/kr.yaml";
+  korean.regions = "[KR]";
+  korean.updated = korean.first_seen = "2026-06-01";
+  translated.file = "chat/ko.yaml";
+  translated.language = "ko";
+  translated.updated = translated.first_seen = "2026-06-01";
+  const auto chosen_on = [&](const std::string& day, const PolicyText& other) {
+    world.inputs.policies = {old.parse(), other.parse()};
+    world.inputs.context.policy_date = day;
+    const AuditResult result = world.run({request("chat.test", 1)});
+    return result.policies.empty() ? std::string("none") : result.policies.at(0).file;
+  };
+  EXPECT_EQ(chosen_on("2026-03-01", korean), "chat/world.yaml");
+  EXPECT_EQ(chosen_on("2026-06-01", korean), "chat/kr.yaml");
+  EXPECT_EQ(chosen_on("2026-03-01", translated), "chat/world.yaml");
+  EXPECT_EQ(chosen_on("2026-06-01", translated), "chat/ko.yaml");
+  EXPECT_EQ(chosen_on("2025-12-31", korean), "none");
+}
+
+TEST(DeclaredNotObserved, NotWhenSentToACompanyNoListKnows) {
+  World world;
+  world.inputs.policies = {text_of({statement("s", "share", "device.battery", "analytics")}).parse()};
+  Request unknown = request("who.test", 2, {{"device.battery"}});
+  unknown.origin = "https://chat.test";
+  const Finding finding = declared(world.run({request("chat.test", 1), unknown}), "device.battery", "analytics");
+  EXPECT_EQ(finding.verdict, Verdict::not_testable);
+  EXPECT_EQ(reasons(finding), std::set<std::string>{"reason.unknown-company"});
+  // A company of another kind is not meant.
+  Request paper = request("www.paper.test", 2, {{"device.battery"}});
+  paper.origin = "https://chat.test";
+  EXPECT_EQ(declared(world.run({request("chat.test", 1), paper}), "device.battery", "analytics").verdict,
+            Verdict::declared_not_observed);
+}
+
+TEST(OutOfReach, HoldsStorageAndUseOnServersToo) {
+  World world;
+  world.inputs.policies = {text_of({statement("st", "store", "device.model", "self", {}, "server-side"),
+                                    statement("us", "use", "device.model", "self", {}, "server-side"),
+                                    statement("no", "deny-use", "device.model", "self", {}, "server-side"),
+                                    statement("dc", "deny-collect", "device.model", "self", {}, "server-side")})
+                               .parse()};
+  std::vector<std::string> ids;
+  for (const OutOfReach& each : world.run({request("chat.test", 1)}).out_of_reach) ids.push_back(each.statement.id);
+  EXPECT_EQ(ids, (std::vector<std::string>{"st", "us", "no"}));
+}
+
+TEST(Recipients, APrivateAddressWithoutTrafficIsLocal) {
+  World world;
+  FlowCollector collector(world.inputs);
+  ConnectionInfo ping;
+  ping.id = 8;
+  ping.transport = Transport::other_ip;
+  ping.server = {IpAddress::parse("192.168.1.1"), 0};
+  collector.connection_closed(ping);
+  const AuditResult result = evaluate(world.inputs, std::move(collector), {});
+  ASSERT_NE(result.recipient("192.168.1.1"), nullptr);
+  EXPECT_EQ(result.recipient("192.168.1.1")->role, RecipientRole::local);
+}
+
 }  // namespace
 }  // namespace vitrine

@@ -282,7 +282,7 @@ TEST(Verdict, NoTextHeldIsNotTestable) {
 
 TEST(Verdict, KoreaClauseIsForUsersInKorea) {
   for (const auto& [country, verdict] :
-       {std::pair{"KR", Verdict::clear}, std::pair{"DE", Verdict::omitted}, std::pair{"", Verdict::omitted}}) {
+       {std::pair{"KR", Verdict::clear}, std::pair{"DE", Verdict::omitted}, std::pair{"", Verdict::not_testable}}) {
     World world;
     PolicyText text;
     text.statements = {statement("kr", "share", "device.model", "guard", "regions: [KR]")};

@@ -61,6 +61,10 @@ TEST(ReportJson, SaysWhatTheResultSays) {
     EXPECT_EQ(report["findings"][i]["proof"], result.findings[i].is_proof());
   }
   EXPECT_EQ(report["summary"]["verdicts"]["omitted"], result.verdict_counts[static_cast<size_t>(Verdict::omitted)]);
+  EXPECT_EQ(report["summary"]["leads"]["not-testable"], 1);
+  EXPECT_EQ(report["flows"][5]["weaker"][0]["observation"], "probable");
+  EXPECT_EQ(report["flows"][4]["in_url_use"]["evidence"].size(), 1u);
+  EXPECT_EQ(report["flows"][4]["cleartext_use"], nullptr);
   EXPECT_EQ(report["findings"][0]["denials"][0]["quote"], result.findings[0].denials[0].quote);
   EXPECT_EQ(report["flows"][0]["evidence"][0]["origin"], "12.7:3");
   EXPECT_EQ(report["recipients"][3]["countries"][0]["country"], nullptr);

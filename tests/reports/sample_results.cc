@@ -148,6 +148,10 @@ void add_findings(AuditResult& r) {
   r.flows[4].transport.in_url = true;
   r.flows[7].transport.cleartext = true;
   r.flows[7].transport.lowest_tls = 0;
+  r.flows[4].transport.in_url_use = {2, Observation::certain, r.flows[4].evidence};
+  r.flows[7].transport.cleartext_use = {1, Observation::unconfirmed, r.flows[7].evidence};
+  r.flows[5].weaker = {
+      {Observation::probable, 4, r.flows[5].first, r.flows[5].last, r.flows[5].evidence, std::nullopt}};
 
   Finding contradicted = finding(r.flows[4], Verdict::contradicted, "finding.contradicted");
   contradicted.denials = {
@@ -203,7 +207,9 @@ void add_findings(AuditResult& r) {
   cookie.evidence = {evidence(301, 3, 1, "chat.aster.test", "POST", "/api/v0/consent", "cookie:bucket_ab")};
 
   r.findings = {contradicted, ambiguous, omitted2, omitted, cookie, vague, declared, untested, crash, clear};
-  for (const Finding& each : r.findings) ++r.verdict_counts[static_cast<size_t>(each.verdict)];
+  for (const Finding& each : r.findings) {
+    ++(each.is_lead() ? r.lead_counts : r.verdict_counts)[static_cast<size_t>(each.verdict)];
+  }
   r.out_of_reach = {
       {statement("retention", "store", "self", "content", "We keep conversations for as long as the account exists."),
        {"reach.server-side", {}}}};

@@ -31,6 +31,47 @@ TEST(View, ClearAndUntestableAreNeverAmongTheWorst) {
   EXPECT_TRUE(view_of(result).worst.empty());
 }
 
+TEST(View, LeadsAreCountedApartAndNeverAmongTheWorst) {
+  AuditResult result = sample_result();
+  const size_t before = view_of(result).worst.size();
+  Finding lead = result.findings.front();
+  lead.id = "lead";
+  lead.observation = Observation::unconfirmed;
+  ASSERT_EQ(lead.verdict, Verdict::contradicted);
+  result.findings.insert(result.findings.begin(), lead);
+  ++result.lead_counts[static_cast<size_t>(lead.verdict)];
+  const ReportView view = view_of(result);
+  EXPECT_EQ(view.worst.size(), before);
+  for (size_t index : view.worst) EXPECT_TRUE(view.findings[index].lead.empty());
+  EXPECT_FALSE(view.findings.front().lead.empty());
+  EXPECT_EQ(view.tiles.front().count, "1") << "the lead is not counted as a contradiction";
+  EXPECT_EQ(view.leads, "Counted apart, as leads with an unconfirmed observation: 2.");
+  EXPECT_EQ(view.summary.back(), view.leads);
+}
+
+TEST(View, SaysWhatTiesAFlowToTheSubject) {
+  AuditResult result = sample_result();
+  for (Flow& flow : result.flows) flow.attributed_by = {Attribution::client_process, Attribution::page};
+  const ReportView view = view_of(result);
+  EXPECT_EQ(
+      view.findings.front().attribution,
+      "Tied to the subject by: the program's process, which serves this subject alone, the subject's page that asked");
+  EXPECT_TRUE(view.declared.front().attribution.empty());
+}
+
+TEST(View, TheSampleIsOfTheObservationShown) {
+  AuditResult result = sample_result();
+  Finding& finding = result.findings.front();
+  Flow weaker = *result.flow(finding.flows.front());
+  weaker.id = "weaker";
+  weaker.observation = Observation::probable;
+  weaker.sample = "weaker sample";
+  result.flows.push_back(weaker);
+  finding.flows.insert(finding.flows.begin(), "weaker");
+  ASSERT_EQ(finding.observation, Observation::certain);
+  EXPECT_NE(view_of(result).findings.front().sample, "weaker sample");
+}
+
 TEST(View, KindsStandApart) {
   const ReportView view = view_of(sample_result());
   EXPECT_EQ(view.findings.size(), 7u);
