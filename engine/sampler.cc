@@ -46,7 +46,7 @@ Status check(const SamplingParameters& parameters) {
     return fail(ErrorCode::usage, "top_logprobs must be from 0 to 20");
   for (const auto& [id, bias] : parameters.logit_bias) {
     if (id < 0) return fail(ErrorCode::usage, "logit_bias names a negative token");
-    if (const Status status = in_range("logit_bias", bias, -100, 100); !status) return status;
+    if (Status status = in_range("logit_bias", bias, -100, 100); !status) return status;
   }
   return {};
 }

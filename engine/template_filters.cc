@@ -307,6 +307,7 @@ TemplateValue TemplateRun::call_filter(const std::string& name, const Value& val
       if (!sort) return keyed.empty() ? Value() : keyed.front().second;
     }
     std::vector<Value> out;
+    out.reserve(keyed.size());
     for (auto& pair : keyed) out.push_back(std::move(pair.second));
     return make_list(std::move(out));
   }

@@ -47,7 +47,7 @@ class Lexer {
 
   Result<std::vector<TemplateToken>> run() {
     while (at_ < source_.size()) {
-      if (const Status done = text_and_tag(); !done) return tl::unexpected(done.error());
+      if (Status done = text_and_tag(); !done) return tl::unexpected(done.error());
     }
     push(Kind::end);
     return std::move(tokens_);
@@ -187,9 +187,9 @@ class Lexer {
         push(Kind::name, std::string(rest.substr(0, end)));
         advance(at_ + end);
       } else if (is_digit(c)) {
-        if (const Status done = number(rest); !done) return done;
+        if (Status done = number(rest); !done) return done;
       } else if (c == '"' || c == '\'') {
-        if (const Status done = string(rest); !done) return done;
+        if (Status done = string(rest); !done) return done;
       } else {
         constexpr std::array<std::string_view, 24> kSymbols = {"**", "//", "==", "!=", "<=", ">=", "+", "-",
                                                                "*",  "/",  "%",  "~",  "<",  ">",  "=", "(",

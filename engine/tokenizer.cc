@@ -184,6 +184,7 @@ Result<Tokenizer> Tokenizer::create(TokenizerData data) {
   const bool byte_level = data.byte_level;
   state->texts = std::move(data.tokens);
   data.merges = {};
+  data.scores = {};
   for (const AddedToken& token : data.added) state->texts[static_cast<size_t>(token.id)] = token.text;
   if (byte_level) {
     for (size_t id = 0; id < count; ++id) {

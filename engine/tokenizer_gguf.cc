@@ -1,6 +1,7 @@
 #include "engine/tokenizer_gguf.h"
 
 #include <algorithm>
+#include <array>
 
 #include "engine/quoted.h"
 #include "engine/tokenizer.h"
@@ -10,6 +11,12 @@ namespace {
 
 // tokenizer.ggml.token_type (ggml's numbers).
 enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+
+// Control tokens that end an answer, whichever of them a file names as its eos:
+// converters write one id, models were trained with several.
+constexpr std::array<std::string_view, 9> kEndings = {"<|eot_id|>",      "<|eom_id|>",    "<|im_end|>",
+                                                      "<|end_of_text|>", "<|endoftext|>", "<|return|>",
+                                                      "<|call|>",        "</s>",          "<｜end▁of▁sentence｜>"};
 
 class Keys {
  public:
@@ -134,6 +141,9 @@ Result<TokenizerData> read_tokenizer_gguf(const GgufModel& model) {
       if (data.tokens[id].empty()) continue;
       AddedToken token{static_cast<TokenId>(id), data.tokens[id]};
       token.special = type == kControl || type == kUnknown;
+      if (type == kControl && std::find(kEndings.begin(), kEndings.end(), token.text) != kEndings.end()) {
+        data.end_of_generation.push_back(token.id);
+      }
       if (token.special || type == kUserDefined) data.added.push_back(std::move(token));
       if (type == kUnknown && kind == "llama") data.unknown = static_cast<TokenId>(id);
     }

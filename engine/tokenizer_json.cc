@@ -75,7 +75,7 @@ using Entries = std::vector<std::pair<uint64_t, std::string>>;
 
 // Puts them at their ids. Ids may leave gaps, but not many: a small file must
 // not ask for a large vocabulary.
-Status place(Entries entries, TokenizerData& data) {
+Status place(Entries&& entries, TokenizerData& data) {
   const uint64_t bound = std::min<uint64_t>(Tokenizer::kMaxTokens, 2 * entries.size() + 4096);
   for (auto& [id, text] : entries) {
     if (id >= bound) return bad("model.vocab", "token id " + std::to_string(id) + " is out of range", ErrorCode::limit);
@@ -96,7 +96,7 @@ Status object(JsonTokenizer& reader, std::string_view where, Member member) {
   while (reader.next(token)) {
     if (token.kind == Kind::end_object) return {};
     const std::string name(unescaped(token, scratch));
-    const Status done = member(name, reader);
+    Status done = member(name, reader);
     if (!done) return done;
   }
   return bad(where, "broken JSON");
@@ -227,7 +227,7 @@ Status read_normalizer(const Json& json, TokenizerData& data) {
     const Json* const list = list_of(json, "normalizers");
     if (list == nullptr) return bad("normalizer", "a Sequence without normalizers");
     for (const Json& step : *list) {
-      if (const Status done = read_normalizer(step, data); !done) return done;
+      if (Status done = read_normalizer(step, data); !done) return done;
     }
     return {};
   }
@@ -260,7 +260,7 @@ Status read_pre_tokenizer(const Json& json, TokenizerData& data, bool& byte_leve
     const Json* const list = list_of(json, "pretokenizers");
     if (list == nullptr) return bad("pre_tokenizer", "a Sequence without pretokenizers");
     for (const Json& inner : *list) {
-      if (const Status done = read_pre_tokenizer(inner, data, byte_level); !done) return done;
+      if (Status done = read_pre_tokenizer(inner, data, byte_level); !done) return done;
     }
     return {};
   }
@@ -315,7 +315,7 @@ Status read_post_processor(const Json& json, TokenizerData& data) {
     const Json* const list = list_of(json, "processors");
     if (list == nullptr) return bad("post_processor", "a Sequence without processors");
     for (const Json& inner : *list) {
-      if (const Status done = read_post_processor(inner, data); !done) return done;
+      if (Status done = read_post_processor(inner, data); !done) return done;
     }
     return {};
   }
@@ -356,7 +356,7 @@ Status read_decoder(const Json& json, TokenizerData& data) {
     const Json* const list = list_of(json, "decoders");
     if (list == nullptr) return bad("decoder", "a Sequence without decoders");
     for (const Json& inner : *list) {
-      if (const Status done = read_decoder(inner, data); !done) return done;
+      if (Status done = read_decoder(inner, data); !done) return done;
     }
     return {};
   }
@@ -402,7 +402,7 @@ Result<TokenizerData> read_tokenizer_json(std::string_view text) {
   Json added = Json::array();
   Entries entries;
   JsonTokenizer reader(text, kMaxDepth);
-  const Status done = object(reader, "the file", [&](const std::string& name, JsonTokenizer& values) -> Status {
+  Status done = object(reader, "the file", [&](const std::string& name, JsonTokenizer& values) -> Status {
     if (name == "model") {
       has_model = true;
       return read_model(values, text, data, entries, unknown);
@@ -423,9 +423,9 @@ Result<TokenizerData> read_tokenizer_json(std::string_view text) {
   if (!done) return tl::unexpected(done.error());
   if (!has_model) return bad("model", "missing");
   data.byte_level = byte_level;
-  if (const Status read = read_added(added, data); !read) return tl::unexpected(read.error());
+  if (Status read = read_added(added, data); !read) return tl::unexpected(read.error());
   for (const AddedToken& token : data.added) entries.emplace_back(static_cast<uint64_t>(token.id), token.text);
-  if (const Status placed = place(std::move(entries), data); !placed) return tl::unexpected(placed.error());
+  if (Status placed = place(std::move(entries), data); !placed) return tl::unexpected(placed.error());
   if (!unknown.empty()) {
     for (size_t id = 0; id < data.tokens.size(); ++id) {
       if (data.tokens[id] == unknown) data.unknown = static_cast<TokenId>(id);
@@ -451,7 +451,7 @@ Status apply_tokenizer_config(std::string_view text, TokenizerData& data) {
   };
   for (const auto& [name, slot] :
        {std::pair{"bos_token", &data.bos}, {"eos_token", &data.eos}, {"pad_token", &data.padding}}) {
-    if (const Status done = apply(name, *slot); !done) return done;
+    if (Status done = apply(name, *slot); !done) return done;
   }
   data.add_bos = flag_of(*config, "add_bos_token", data.add_bos);
   data.add_eos = flag_of(*config, "add_eos_token", data.add_eos);
