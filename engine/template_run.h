@@ -1,5 +1,6 @@
 // One rendering of a chat template: the interpreter's state, shared by the
-// evaluator (template_run.cc), filters, tests and methods. Internal to the engine.
+// evaluator (template_run.cc: values and members, template_expressions.cc,
+// template_statements.cc), filters, tests and methods. Internal to the engine.
 //
 // The first error stops everything: fail() notes it and every function returns
 // soon after with an undefined value. Work is counted in steps (charge()).
@@ -70,14 +71,43 @@ class TemplateRun {
  private:
   using Expression = TemplateExpression;
   using Statement = TemplateStatement;
+  static constexpr uint32_t kMaxFrames = 1500;
   enum class Flow : uint8_t { normal, break_loop, continue_loop };
 
   struct Scope {
     std::map<std::string, TemplateValue, std::less<>> variables;
     Scope* parent = nullptr;
   };
-  class Entered;  // counts recursion
-  class Inner;    // a scope for the time of a block
+  // Counts evaluate() and execute() within each other: that bounds the stack.
+  class Entered {
+   public:
+    explicit Entered(TemplateRun& run) : run_(run) {
+      if (++run_.depth_ > kMaxFrames) run_.fail(ErrorCode::limit, "calls nested too deeply");
+    }
+    ~Entered() { --run_.depth_; }
+    Entered(const Entered&) = delete;
+    Entered& operator=(const Entered&) = delete;
+
+   private:
+    TemplateRun& run_;
+  };
+  // A scope for the time of a block.
+  class Inner {
+   public:
+    Inner(TemplateRun& run, Scope* parent) : run_(run), before_(run.scope_) {
+      scope_.parent = parent;
+      run_.scope_ = &scope_;
+    }
+    ~Inner() { run_.scope_ = before_; }
+    Inner(const Inner&) = delete;
+    Inner& operator=(const Inner&) = delete;
+    Scope& scope() { return scope_; }
+
+   private:
+    TemplateRun& run_;
+    Scope* before_;
+    Scope scope_;
+  };
 
   const TemplateValue* lookup(std::string_view name) const;
   TemplateArguments arguments_of(const Expression& expression);
