@@ -148,7 +148,7 @@ Status CpuOps::plan(const StepShape& shape) {
   reserve(pairs_, pairs * 8 + static_cast<double>(planned_.experts + 1) * 4);
   for (Scratch& s : scratch_) {
     reserve(s.acc, 2.0 * kTokenBlock * kPanel * 4);
-    reserve(s.tile, 4 * width * 4);
+    reserve(s.tile, kPanel * width * 4);
     reserve(s.rows, width * 34 + 256);  // the widest block type: 34 bytes for 32 columns, kPanel rows
     reserve(s.chunks, tokens * chunks(planned_.widest_input) * chunk_bytes);
   }

@@ -103,7 +103,7 @@ class CpuOps final : public Ops {
   // What one thread works in.
   struct Scratch {
     Workspace acc;        // two [kTokenBlock][kPanel] floats
-    Workspace tile;       // four rows of floats
+    Workspace tile;       // a panel of weights as floats
     Workspace rows;       // a panel of a matrix with fewer than kPanel rows
     Workspace chunks;     // activations of one head
     Workspace attention;  // grows with the first calls

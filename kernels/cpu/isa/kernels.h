@@ -50,7 +50,7 @@ struct MatrixArgs {
   int64_t count = 0;
 
   float* acc = nullptr;   // [count][kPanel], overwritten
-  float* tile = nullptr;  // scratch of 4 * rounded_up(n_in, 16) floats; float types
+  float* tile = nullptr;  // scratch of kPanel * rounded_up(n_in, 16) floats; float types
   // Bytes wanted soon (the next panel), fetched a piece at a time.
   const uint8_t* next = nullptr;
   size_t next_bytes = 0;

@@ -100,16 +100,29 @@ void multiply256(const Tile256& tile, const ActivationChunk* const* x, float* co
   }
 }
 
+// Fetches the bytes wanted next, in file order and a few lines at a time between
+// the work on those at hand, so that memory is never idle.
+struct Fetch {
+  const uint8_t* next;
+  const uint8_t* end;
+  void lines(size_t bytes) {
+    for (const uint8_t* stop = next + bytes < end ? next + bytes : end; next < stop; next += 64) prefetch(next);
+  }
+};
+
 // Columns [256 c, …) of both vectors of rows.
 template <class Format>
-void unpack(const MatrixArgs& args, int64_t c, int blocks, typename Format::Tile& tile) {
+void unpack(const MatrixArgs& args, int64_t c, int blocks, typename Format::Tile& tile, Fetch& fetch) {
   const size_t column = static_cast<size_t>(c) * (kChunk / Format::kElements) * Format::kBytes;
   for (int h = 0; h < 2; ++h) {
     const uint8_t* p = args.rows + 16 * static_cast<size_t>(h) * args.row_stride + column;
     if constexpr (Format::kElements == 32) {
-      for (int b = 0; b < blocks; ++b) Format::unpack(p + b * Format::kBytes, args.row_stride, b, h, tile);
+      for (int b = 0; b < blocks; ++b) {
+        fetch.lines(16 * Format::kBytes);
+        Format::unpack(p + b * Format::kBytes, args.row_stride, b, h, tile);
+      }
     } else {
-      Format::unpack(p, args.row_stride, h, tile);
+      Format::unpack(p, args.row_stride, h, tile, fetch);
     }
   }
 }
@@ -127,13 +140,12 @@ template <class Format>
 void matrix(const MatrixArgs& args) {
   __builtin_memset(args.acc, 0, static_cast<size_t>(args.count * kPanel) * sizeof(float));
   const int64_t chunks = cpu::rounded_up(args.n_in, kChunk) / kChunk;
-  const size_t piece = args.next_bytes / static_cast<size_t>(chunks);
+  Fetch fetch{args.next, args.next + args.next_bytes};
   typename Format::Tile tile;
   for (int64_t c = 0; c < chunks; ++c) {
     const int64_t columns = args.n_in - c * kChunk < kChunk ? args.n_in - c * kChunk : kChunk;
     const int blocks = static_cast<int>(columns / 32);
-    for (size_t i = 0; i < piece; i += 64) prefetch(args.next + static_cast<size_t>(c) * piece + i);
-    unpack<Format>(args, c, blocks, tile);
+    unpack<Format>(args, c, blocks, tile, fetch);
     const ActivationChunk* row = args.quantized + c * args.quantized_rows;
     const ActivationChunk* x[kTokens];
     float* acc[kTokens];

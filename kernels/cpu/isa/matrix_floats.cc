@@ -52,13 +52,16 @@ F weights(const MatrixArgs& args, int64_t r, int64_t k) {
   return w;
 }
 
-F activations(const MatrixArgs& args, const float* x, int64_t k) {
-  const int64_t left = args.n_in - k;
-  return load_first(x + k, left < 16 ? static_cast<int>(left) : 16);
-}
-
 const float* token(const MatrixArgs& args, int64_t t) {
   return args.x + (args.index ? args.index[t] : t) * args.x_stride;
+}
+
+// Calls f(k, count) for the columns, 16 at a time; the whole ones in a loop of their own.
+template <class Function>
+void columns(int64_t n, Function f) {
+  int64_t k = 0;
+  for (; k + 16 <= n; k += 16) f(k, 16);
+  if (k < n) f(k, static_cast<int>(n - k));
 }
 
 // One token: weights straight from the file.
@@ -67,10 +70,11 @@ void one_token(const MatrixArgs& args, int64_t r, int64_t t) {
   const float* x = token(args, t);
   F acc[kCount];
   for (int i = 0; i < kCount; ++i) acc[i] = set(0.0f);
-  for (int64_t k = 0; k < args.n_in; k += 16) {
-    const F v = activations(args, x, k);
+  columns(args.n_in, [&](int64_t k, int count) {
+    const F v = load_first(x + k, count);
+#pragma GCC unroll 4
     for (int i = 0; i < kCount; ++i) acc[i] = fma(weights<Format>(args, r + i, k), v, acc[i]);
-  }
+  });
   for (int i = 0; i < kCount; ++i) args.acc[t * kPanel + r + i] = sum(acc[i]);
 }
 
@@ -80,45 +84,56 @@ void block(const MatrixArgs& args, int64_t padded, int64_t r, int64_t t) {
   const float* x[kT];
   for (int j = 0; j < kT; ++j) x[j] = token(args, t + j);
   F acc[16];
-  for (F& a : acc) a = set(0.0f);
-  for (int64_t k = 0; k < args.n_in; k += 16) {
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) acc[i] = set(0.0f);
+  columns(args.n_in, [&](int64_t k, int count) {
     F v[kT];
-    for (int j = 0; j < kT; ++j) v[j] = activations(args, x[j], k);
+#pragma GCC unroll 4
+    for (int j = 0; j < kT; ++j) v[j] = load_first(x[j] + k, count);
 #pragma GCC unroll 4
     for (int i = 0; i < kR; ++i) {
-      const F w = load(args.tile + i * padded + k);
+      const F w = load(args.tile + (r + i) * padded + k);
 #pragma GCC unroll 4
       for (int j = 0; j < kT; ++j) acc[kR * j + i] = fma(w, v[j], acc[kR * j + i]);
     }
-  }
+  });
   alignas(64) float out[16];
   store(out, sums(acc));
-  for (int j = 0; j < kT; ++j) {
-    for (int i = 0; i < kR; ++i) args.acc[(t + j) * kPanel + r + i] = out[kR * j + i];
-  }
+  for (int j = 0; j < kT; ++j) __builtin_memcpy(args.acc + (t + j) * kPanel + r, out + kR * j, kR * sizeof(float));
 }
 
-template <class Format, int kR>
-void rows(const MatrixArgs& args, int64_t r) {
-  if (args.count == 1) return one_token<Format, kR>(args, r, 0);
-  const int64_t padded = cpu::rounded_up(args.n_in, 16);
-  for (int i = 0; i < kR; ++i) {
-    for (int64_t k = 0; k < args.n_in; k += 16) store(args.tile + i * padded + k, weights<Format>(args, r + i, k));
-  }
-  int64_t t = 0;
-  for (; t + kTokens <= args.count; t += kTokens) block<kR, kTokens>(args, padded, r, t);
-  for (; t < args.count; ++t) block<kR, 1>(args, padded, r, t);
+// kT tokens over all rows of the panel: their activations stay in the first-level cache.
+template <int kT>
+void tokens(const MatrixArgs& args, int64_t padded, int64_t t) {
+  int64_t r = 0;
+  for (; r + kRows <= args.row_count; r += kRows) block<kRows, kT>(args, padded, r, t);
+  for (; r < args.row_count; ++r) block<1, kT>(args, padded, r, t);
 }
 
 template <class Format>
 void matrix(const MatrixArgs& args) {
-  int64_t r = 0;
-  const size_t piece = args.next_bytes * kRows / static_cast<size_t>(args.row_count);
-  for (; r + kRows <= args.row_count; r += kRows) {
-    for (size_t i = 0; i < piece; i += 64) prefetch(args.next + static_cast<size_t>(r / kRows) * piece + i);
-    rows<Format, kRows>(args, r);
+  const int64_t padded = cpu::rounded_up(args.n_in, 16);
+  const size_t piece = args.next_bytes / static_cast<size_t>(args.row_count);
+  const auto fetch = [&](int64_t r, int64_t rows) {
+    const uint8_t* p = args.next + static_cast<size_t>(r) * piece;
+    for (size_t i = 0; i < static_cast<size_t>(rows) * piece; i += 64) prefetch(p + i);
+  };
+  if (args.count == 1) {
+    int64_t r = 0;
+    for (; r + kRows <= args.row_count; r += kRows) {
+      fetch(r, kRows);
+      one_token<Format, kRows>(args, r, 0);
+    }
+    for (; r < args.row_count; ++r) one_token<Format, 1>(args, r, 0);
+    return;
   }
-  for (; r < args.row_count; ++r) rows<Format, 1>(args, r);
+  for (int64_t r = 0; r < args.row_count; ++r) {
+    fetch(r, 1);
+    columns(args.n_in, [&](int64_t k, int) { store(args.tile + r * padded + k, weights<Format>(args, r, k)); });
+  }
+  int64_t t = 0;
+  for (; t + kTokens <= args.count; t += kTokens) tokens<kTokens>(args, padded, t);
+  for (; t < args.count; ++t) tokens<1>(args, padded, t);
 }
 
 }  // namespace

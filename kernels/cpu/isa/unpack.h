@@ -154,10 +154,12 @@ struct Q4K {
   using Tile = Tile256;
   static constexpr int kElements = 256, kBytes = 144, kSub = 32;
   static constexpr bool kHasMinimum = true;
-  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile) {
+  template <class Fetch>
+  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile, Fetch& fetch) {
     unpack_header(p, stride, h, tile);
     const I mask = bytes(15);
     for (int i = 0; i < 8; ++i) {  // 16 bytes: columns of two groups of 32
+      fetch.lines(16 * kBytes / 8);
       I t[4];
       load_rows(p + 16 + 16 * i, stride, t);
       for (int j = 0; j < 4; ++j) {
@@ -173,13 +175,15 @@ struct Q5K {
   using Tile = Tile256;
   static constexpr int kElements = 256, kBytes = 176, kSub = 32;
   static constexpr bool kHasMinimum = true;
-  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile) {
+  template <class Fetch>
+  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile, Fetch& fetch) {
     unpack_header(p, stride, h, tile);
     const I mask = bytes(15), one = bytes(1);
     I high[8];
     load_rows(p + 16, stride, high);
     load_rows(p + 32, stride, high + 4);
     for (int i = 0; i < 8; ++i) {
+      fetch.lines(16 * kBytes / 8);
       I t[4];
       load_rows(p + 48 + 16 * i, stride, t);
       const int group = i / 2 * 2;
@@ -202,13 +206,16 @@ inline void zero_pairs(int zero, int h, Tile256& tile) {
 }
 
 // The two-bit columns of q2_k and q3_k.
-inline void unpack_two_bits(const uint8_t* p, size_t stride, int h, Tile256& tile) {
+template <class Fetch>
+inline void unpack_two_bits(const uint8_t* p, size_t stride, int h, Tile256& tile, size_t bytes_of_block,
+                            Fetch& fetch) {
   const I mask = bytes(3);
   for (int half = 0; half < 2; ++half) {
     I t[8];
     load_rows(p + 32 * half, stride, t);
     load_rows(p + 32 * half + 16, stride, t + 4);
     for (int q = 0; q < 4; ++q) {
+      fetch.lines(2 * bytes_of_block);
       for (int j = 0; j < 8; ++j) tile.w[32 * half + 8 * q + j][h] = shift_right(t[j], 2 * q) & mask;
     }
   }
@@ -218,7 +225,8 @@ struct Q2K {
   using Tile = Tile256;
   static constexpr int kElements = 256, kBytes = 84, kSub = 16;
   static constexpr bool kHasMinimum = true;
-  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile) {
+  template <class Fetch>
+  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile, Fetch& fetch) {
     I t[4];
     load_rows(p, stride, t);
     for (int j = 0; j < 16; ++j) tile.s[j][h] = shift_right(t[j / 4], j % 4 * 8) & set(15);
@@ -226,7 +234,7 @@ struct Q2K {
       const I pair = shift_right(t[i / 2], i % 2 * 16);
       tile.m[i][h] = (shift_right<4>(pair) & set(15)) | shift_left<16>(shift_right<12>(pair) & set(15));
     }
-    unpack_two_bits(p + 16, stride, h, tile);
+    unpack_two_bits(p + 16, stride, h, tile, kBytes, fetch);
     tile.d[h] = load_f16_column(p + 80, stride);
     tile.dmin[h] = load_f16_column(p + 82, stride);
   }
@@ -236,8 +244,9 @@ struct Q3K {
   using Tile = Tile256;
   static constexpr int kElements = 256, kBytes = 110, kSub = 16;
   static constexpr bool kHasMinimum = false;  // zero 4
-  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile) {
-    unpack_two_bits(p + 32, stride, h, tile);
+  template <class Fetch>
+  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile, Fetch& fetch) {
+    unpack_two_bits(p + 32, stride, h, tile, kBytes, fetch);
     I high[8];
     load_rows(p, stride, high);
     load_rows(p + 16, stride, high + 4);
@@ -263,13 +272,15 @@ struct Q6K {
   using Tile = Tile256;
   static constexpr int kElements = 256, kBytes = 210, kSub = 16;
   static constexpr bool kHasMinimum = false;  // zero 32
-  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile) {
+  template <class Fetch>
+  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile, Fetch& fetch) {
     const I four = bytes(15), two = bytes(3);
     for (int half = 0; half < 2; ++half) {
       I high[8];
       load_rows(p + 128 + 32 * half, stride, high);
       load_rows(p + 144 + 32 * half, stride, high + 4);
       for (int i = 0; i < 4; ++i) {  // 16 bytes of nibbles: columns 16 i and 64 + 16 i of the half
+        fetch.lines(16 * kBytes / 8);
         I t[4];
         load_rows(p + 64 * half + 16 * i, stride, t);
         for (int j = 0; j < 4; ++j) {
