@@ -61,6 +61,14 @@ const TableRow* find_row(const std::vector<TableRow>& table, const CookieRow& ro
   return best;
 }
 
+std::vector<TableRow> table_of(const std::vector<SelectedPolicy>& selected) {
+  std::vector<TableRow> table;
+  for (size_t i = 0; i < selected.size(); ++i) {
+    for (const DeclaredCookie& cookie : selected[i].policy->cookies) table.push_back({i, &cookie});
+  }
+  return table;
+}
+
 bool other_party(const DeclaredCookie& declared, const RecipientInfo& setter) {
   const bool first_party = setter.role == RecipientRole::first_party;
   if (declared.party == "first" || declared.provider == "self") return !first_party;
@@ -94,7 +102,9 @@ void compare(CookieRow& row, const TableRow* declared, const RecipientInfo& sett
 }
 
 // What a table says becomes a finding; consent is a rule's matter.
-void publish_findings(const CookieRow& row, const std::string& recipient_name, Evaluation& e) {
+// `declared_in`: countries whose editions name a cookie that the others do not.
+void publish_findings(const CookieRow& row, const std::string& recipient_name, const std::string& declared_in,
+                      Evaluation& e) {
   const std::vector<std::string> missing = e.missing_texts(e.taxonomy().find("identifier.cookie"));
   for (CookieIssue issue : row.issues) {
     if (issue == CookieIssue::before_consent) continue;
@@ -135,6 +145,11 @@ void publish_findings(const CookieRow& row, const std::string& recipient_name, E
       for (const std::string& name : missing) documents.append(documents.empty() ? "" : "; ").append(name);
       finding.reasons.push_back({"reason.texts-missing", {{"documents", documents}}});
     }
+    if (issue == CookieIssue::undeclared && !declared_in.empty()) {
+      finding.verdict = Verdict::not_testable;
+      finding.inference = Inference::document;
+      finding.reasons.push_back({"reason.country", {{"regions", declared_in}}});
+    }
     if (issue == CookieIssue::no_table) finding.reasons.push_back({"finding.cookie.no-table", {{"name", row.name}}});
     e.result.findings.push_back(std::move(finding));
   }
@@ -168,10 +183,10 @@ void build_cookies(Evaluation& e) {
     sum.hosts.insert(key.context.host);
   }
 
-  std::vector<TableRow> table;
-  for (size_t i = 0; i < e.selected.size(); ++i) {
-    for (const DeclaredCookie& cookie : e.selected[i].policy->cookies) table.push_back({i, &cookie});
-  }
+  const std::vector<TableRow> table = table_of(e.selected);
+  // Where the user's country is not known: the tables of other editions.
+  std::vector<std::pair<std::string, std::vector<TableRow>>> elsewhere;
+  for (const CountryCase& one : e.cases) elsewhere.emplace_back(one.name, table_of(one.selected));
   const std::optional<Timestamp> consent = e.marker("consent-accepted");
   for (auto& [key, sum] : sums) {
     const auto& [unattributed, domain, name, recipient] = key;
@@ -199,7 +214,11 @@ void build_cookies(Evaluation& e) {
       if (table.empty()) row.issues.push_back(CookieIssue::no_table);
       else compare(row, find_row(table, row), setter, consent);
       std::sort(row.issues.begin(), row.issues.end());
-      publish_findings(row, setter.name.empty() ? setter.key : setter.name, e);
+      std::string declared_in;
+      for (const auto& one : elsewhere) {
+        if (find_row(one.second, row) != nullptr) declared_in += (declared_in.empty() ? "" : "; ") + one.first;
+      }
+      publish_findings(row, setter.name.empty() ? setter.key : setter.name, declared_in, e);
     }
     e.result.cookies.push_back(std::move(row));
   }

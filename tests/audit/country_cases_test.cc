@@ -87,6 +87,33 @@ TEST(UnknownCountry, RegionalStatementsAreNotTestableNotForgotten) {
   EXPECT_EQ(german.run({Request{}}).finding(FindingKind::declared, "device.os", "self"), nullptr);
 }
 
+TEST(UnknownCountry, ACookieAnotherEditionNamesIsNotUndeclared) {
+  const auto row = [](const std::string& name) {
+    return "{name: " + name +
+           ", domain: chat.test, party: first, provider: self, lifetime: session, max_age: null, purpose: x, category: "
+           "necessary, quote: \"q\"}";
+  };
+  PolicyText everywhere, korean;
+  everywhere.cookies = {row("sid")};
+  korean.file = "chat/kr.yaml";
+  korean.regions = "[KR]";
+  korean.cookies = {row("sid"), row("kr_id")};
+  World world = somewhere({everywhere, korean});
+  Request setting;
+  setting.response_headers = {{"set-cookie", "kr_id=1"}};
+  const auto cookie = [&] {
+    const AuditResult result = world.run({setting});
+    const Finding* finding = result.finding(FindingKind::cookie, "identifier.cookie", "chatco");
+    return finding ? finding->verdict : Verdict::clear;
+  };
+  EXPECT_EQ(cookie(), Verdict::not_testable);
+  setting.response_headers = {{"set-cookie", "other=1"}};
+  EXPECT_EQ(cookie(), Verdict::omitted) << "no edition names it";
+  world.inputs.context.country = "DE";
+  setting.response_headers = {{"set-cookie", "kr_id=1"}};
+  EXPECT_EQ(cookie(), Verdict::omitted);
+}
+
 // ---- dates of a clause ---------------------------------------------------------
 
 TEST(StatementDates, AreReadStrictly) {

@@ -39,13 +39,13 @@ std::vector<std::string> pieces_of(const std::string& text, size_t length) {
   return pieces;
 }
 std::string texts_of(const std::vector<std::string>& pieces) {
-  return list_of(pieces, [](const std::string& piece) { return "\"" + piece + "\""; });
+  return list_of(pieces, [](const std::string& piece) { return std::string(1, '"').append(piece).append(1, '"'); });
 }
 
 // Opaque client → server bytes of a body {"d": LIST}; every field is replayed.
 uint64_t opaque_of(const std::string& list) {
   Collector c;
-  c.body("{\"k\":1,\"d\":" + list + ",\"e\":\"end\"}", "application/json");
+  c.body(std::string("{\"k\":1,\"d\":").append(list).append(",\"e\":\"end\"}"), "application/json");
   EXPECT_EQ(c.value("body|json/e"), "end") << "the path goes on as before";
   EXPECT_EQ(c.replayed, c.fields.size());
   return c.extractor.opaque_bytes(c.exchange, Direction::client_to_server);
