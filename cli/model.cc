@@ -113,7 +113,7 @@ std::string rope_text(const RopeConfig& rope) {
 std::string experts_text(const MoeConfig& moe) {
   std::string out = fmt::format("{} of {} per token, width {}", moe.experts_used, moe.experts, moe.expert_ffn);
   if (moe.shared_experts > 0) out += fmt::format(", {} shared", moe.shared_experts);
-  if (moe.leading_dense > 0) out += fmt::format(", first {} layers dense", moe.leading_dense);
+  if (moe.leading_dense > 0) out += fmt::format("; dense layers before: {}", moe.leading_dense);
   out += moe.scoring == Scoring::sigmoid ? "; sigmoid" : "; softmax";
   if (moe.selection_bias) out += " with selection bias";
   if (moe.groups > 1) out += fmt::format(", {} of {} groups", moe.groups_used, moe.groups);
@@ -125,8 +125,8 @@ std::string experts_text(const MoeConfig& moe) {
 void print_config(const ModelConfig& c) {
   fmt::print("  architecture   {}{}\n", architecture_name(c.architecture),
              c.name.empty() ? "" : " (" + printable(c.name) + ")");
-  fmt::print("  parameters     {}, {} read per token\n", quantity(static_cast<double>(parameters(c)), ""),
-             quantity(static_cast<double>(parameters_per_token(c)), ""));
+  fmt::print("  parameters     {}, {} read per token\n", parameter_count(static_cast<double>(parameters(c))),
+             parameter_count(static_cast<double>(parameters_per_token(c))));
   fmt::print("  layers         {}, embedding {}, vocabulary {}, context {}\n", c.layers, c.embedding, c.vocabulary,
              c.context);
   fmt::print("  attention      {} heads, {} for keys and values, {} + {} elements", c.heads, c.kv_heads, c.k_dim,

@@ -116,8 +116,8 @@ void print_model(const Subject& subject, const PlanFlags& flags, const PlanResul
   const ModelConfig& c = subject.config;
   const Workload& w = flags.workload;
   fmt::print("{} ({}): {} parameters, {} read per token\n", subject.name, subject.type,
-             quantity(static_cast<double>(parameters(c)), ""),
-             quantity(static_cast<double>(parameters_per_token(c)), ""));
+             parameter_count(static_cast<double>(parameters(c))),
+             parameter_count(static_cast<double>(parameters_per_token(c))));
   fmt::print("  memory   weights {} + cache {} ({} per token x {} tokens x {}) + workspace {}\n",
              bytes(static_cast<double>(p.weights)), bytes(static_cast<double>(p.cache)),
              bytes(static_cast<double>(p.cache_per_token)), w.context, w.batch,
@@ -174,7 +174,7 @@ void print_hardware(const Subject& subject, const PlanFlags& flags, const Hardwa
   if (hardware.bandwidth > 0) fmt::print(", {}/s", bytes(hardware.bandwidth));
   if (hardware.flops > 0) fmt::print(", {}/s", quantity(hardware.flops, "FLOP"));
   fmt::print("{} ({})\n", hardware.devices > 1 ? " each" : "", hardware.source);
-  const auto needed = static_cast<double>(p.weights + p.cache + p.workspace);
+  const auto needed = static_cast<double>(p.weights) + static_cast<double>(p.cache) + static_cast<double>(p.workspace);
   fmt::print("  memory   {} of {} usable ({:.0f} %): {}\n", bytes(needed), bytes(p.usable), kUsableMemory * 100,
              p.fits ? "fits" : "does not fit");
   if (p.fits) {

@@ -15,6 +15,11 @@ std::string quantity(double value, const char* unit) {
   return fmt::format("{:.{}f} {}{}", value, whole ? 0 : value < 99.5 ? 2 : 1, kPrefixes[prefix], unit);
 }
 
+std::string parameter_count(double value) {
+  if (value >= 1e9) return fmt::format("{:.{}f} B", value / 1e9, value < 1e10 ? 3 : 2);
+  return fmt::format("{:.2f} M", value / 1e6);
+}
+
 std::string duration(double seconds) {
   if (seconds >= 1) return fmt::format("{:.2f} s", seconds);
   if (seconds >= 1e-3) return fmt::format("{:.2f} ms", seconds * 1e3);

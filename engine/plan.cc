@@ -113,11 +113,13 @@ PlanResult plan(const ModelConfig& config, const WeightBytes& weights, const Wor
   const auto tokens_cached = static_cast<double>(workload.context) * workload.batch;
   out.weights = weights.total;
   out.cache_per_token = config.kv_bytes_per_token(workload.cache);
-  out.cache = out.cache_per_token * workload.context * workload.batch;
+  if (__builtin_mul_overflow(out.cache_per_token, uint64_t{workload.context} * workload.batch, &out.cache)) {
+    out.cache = UINT64_MAX;  // a configuration may be absurd; it does not fit
+  }
   out.workspace = workspace_bytes(config, workload.batch);
   out.usable = hardware.total_memory() * kUsableMemory;
   const auto needed = [&](uint64_t weight_bytes) {
-    return static_cast<double>(weight_bytes + out.cache + out.workspace);
+    return static_cast<double>(weight_bytes) + static_cast<double>(out.cache) + static_cast<double>(out.workspace);
   };
   out.fits = needed(out.weights) <= out.usable;
 
@@ -134,7 +136,7 @@ PlanResult plan(const ModelConfig& config, const WeightBytes& weights, const Wor
   const auto prompt_computing = time(out.prompt_operations, hardware.total_flops());
   if (prompt_reading && prompt_computing) out.prompt_time = std::max(*prompt_reading, *prompt_computing);
 
-  const double room = out.usable - static_cast<double>(out.weights + out.workspace);
+  const double room = out.usable - (static_cast<double>(out.weights) + static_cast<double>(out.workspace));
   const double per_position = static_cast<double>(out.cache_per_token) * workload.batch;
   if (room >= per_position) {
     out.longest_context = static_cast<uint32_t>(std::min(room / per_position, static_cast<double>(config.context)));
