@@ -169,7 +169,8 @@ void choose_texts(Evaluation& e) {
     }
   }
   e.result.text_status =
-      e.selected.empty()
+      e.service.empty() ? Sentence{"policy.no-subject", {}}
+      : e.selected.empty()
           ? Sentence{"policy.none-held", {{"publisher", e.result.publisher_name}}}
           : Sentence{"policy.held",
                      {{"count", std::to_string(e.selected.size())}, {"publisher", e.result.publisher_name}}};

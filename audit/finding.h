@@ -376,7 +376,7 @@ struct AuditResult {
   std::vector<InputFile> inputs;
   ContextView context;
   std::string publisher, publisher_name;  // of the subject's service; empty when not known
-  Sentence text_status;                   // "policy.held" | "policy.none-held"
+  Sentence text_status;                   // "policy.held" | "policy.none-held" | "policy.no-subject"
   std::vector<PolicyUse> policies;
 
   std::vector<RecipientInfo> recipients;  // by key

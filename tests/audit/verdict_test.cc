@@ -280,6 +280,17 @@ TEST(Verdict, NoTextHeldIsNotTestable) {
   EXPECT_EQ(result.text_status.id, "policy.none-held");
 }
 
+TEST(Verdict, WithoutASubjectTheReportAsksForOne) {
+  World world;
+  world.inputs.context.service.clear();
+  Request request;
+  request.host = "somewhere-else.test";
+  request.values = {{"device.model"}};
+  const AuditResult result = world.run({request});
+  EXPECT_EQ(result.text_status.id, "policy.no-subject");
+  EXPECT_TRUE(result.findings.empty());
+}
+
 TEST(Verdict, KoreaClauseIsForUsersInKorea) {
   for (const auto& [country, verdict] :
        {std::pair{"KR", Verdict::clear}, std::pair{"DE", Verdict::omitted}, std::pair{"", Verdict::not_testable}}) {
