@@ -33,6 +33,25 @@ std::string ascii_lower(std::string_view text) {
   return out;
 }
 
+bool latin1_bytes(std::string_view utf8, std::string& out) {
+  out.clear();
+  for (size_t i = 0; i < utf8.size(); ++i) {
+    const auto lead = static_cast<uint8_t>(utf8[i]);
+    if (lead < 0x80) {
+      out.push_back(utf8[i]);
+      continue;
+    }
+    const uint8_t next = i + 1 < utf8.size() ? static_cast<uint8_t>(utf8[i + 1]) : uint8_t{0};
+    if ((lead != 0xc2 && lead != 0xc3) || (next & 0xc0) != 0x80) {
+      out.clear();
+      return false;
+    }
+    out.push_back(static_cast<char>((lead & 3) << 6 | (next & 0x3f)));
+    ++i;
+  }
+  return true;
+}
+
 bool decode_base64_lenient(std::string_view text, std::string& out) {
   out.clear();
   out.reserve(text.size() / 4 * 3 + 3);

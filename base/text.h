@@ -29,6 +29,10 @@ constexpr std::string_view trim(std::string_view text) {
   return text;
 }
 
+// UTF-8 whose characters are all below U+0100 → one byte each (ISO 8859-1).
+// False, and `out` empty, for any other character or text that is not UTF-8.
+bool latin1_bytes(std::string_view utf8, std::string& out);
+
 // Base64 as files and headers carry it: either alphabet (RFC 4648 sections 4
 // and 5), padded or not, white space skipped. Ends at the first '='; on any
 // other character returns false, with what came before it in `out`.

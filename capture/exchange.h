@@ -128,6 +128,10 @@ struct Part {
   StreamSpan within;
 };
 
+// The host of an authority (RFC 3986 section 3.2): without user information and
+// port, lower case, brackets kept off IPv6.
+std::string host_of_authority(std::string_view authority);
+
 enum class CloseReason : uint8_t { complete, reset, connection_closed, gap, malformed, end_of_capture };
 std::string_view to_string(CloseReason reason);
 

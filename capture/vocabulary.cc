@@ -1,6 +1,8 @@
 // The printed names of capture's vocabulary (exchange.h, field.h, origin.h).
+#include <algorithm>
 #include <charconv>
 
+#include "base/text.h"
 #include "capture/exchange.h"
 #include "capture/field.h"
 #include "capture/origin.h"
@@ -63,6 +65,7 @@ std::string_view to_string(Decoder decoder) {
     case Decoder::multipart: return "multipart";
     case Decoder::json: return "json";
     case Decoder::text: return "text";
+    case Decoder::latin1: return "latin1";
     case Decoder::base64: return "base64";
     case Decoder::base64url: return "base64url";
     case Decoder::hex: return "hex";
@@ -109,6 +112,16 @@ bool OriginRef::parse(std::string_view text, OriginRef& out) {
     return true;
   };
   return read(out.exchange.connection, '.') && read(out.exchange.ordinal, ':') && read(out.node, '\0');
+}
+
+std::string host_of_authority(std::string_view authority) {
+  if (const size_t at = authority.rfind('@'); at != std::string_view::npos) authority.remove_prefix(at + 1);
+  if (!authority.empty() && authority.front() == '[') {
+    return ascii_lower(authority.substr(1, std::min(authority.find(']'), authority.size()) - 1));
+  }
+  // An IPv6 address without brackets has several colons, and no port.
+  const size_t colon = authority.find(':');
+  return ascii_lower(authority.find(':', colon + 1) == std::string_view::npos ? authority.substr(0, colon) : authority);
 }
 
 std::string tls_version_text(uint16_t version) {

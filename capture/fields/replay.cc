@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/json_tokenizer.h"
+#include "base/text.h"
 #include "capture/fields/byte_lists.h"
 #include "capture/fields/codecs.h"
 #include "capture/http/content_coding.h"
@@ -20,6 +21,7 @@ bool takes_whole_parent(Decoder decoder) {
     case Decoder::zstd:
     case Decoder::websocket:
     case Decoder::permessage_deflate:
+    case Decoder::latin1:
     case Decoder::base64: return true;
     default: return false;
   }
@@ -79,6 +81,9 @@ Result<std::string> replay_step(Decoder decoder, Bytes parent_output, uint64_t o
     case Decoder::percent: percent_decode(text, false, out); return out;
     case Decoder::form:
     case Decoder::query: percent_decode(text, true, out); return out;
+    case Decoder::latin1:
+      if (!latin1_bytes(text, out)) return refused();
+      return out;
     case Decoder::base64:
       if (!base64_decode(text, false, out)) return refused();
       return out;

@@ -11,8 +11,8 @@
 namespace vitrine {
 
 // The output of one step: `decoder` applied to [offset, offset + length) of
-// what its parent gave. Content codings, permessage_deflate, websocket and
-// base64 with length 0 take the whole parent (steps a part names without spans). Errors: a span outside the parent
+// what its parent gave. Content codings, permessage_deflate, websocket, latin1
+// and base64 with length 0 take the whole parent (steps a part names without spans). Errors: a span outside the parent
 // (malformed), bytes the decoder refuses (malformed), and hpack and
 // permessage_deflate (unsupported), whose state is their connection's: replay
 // those with the part at hand (below).

@@ -56,14 +56,7 @@ void ExchangeBuilder::headers(const HttpEvent& event) {
 
 void ExchangeBuilder::fill_host(ExchangeState& x) {
   Exchange& e = x.exchange;
-  std::string_view host = e.authority;
-  if (const size_t at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
-  const size_t colon = host.rfind(':');
-  if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos &&
-      (host.find(':') == colon || host.front() == '[')) {
-    host = host.substr(0, colon);
-  }
-  e.host = ascii_lower(host);
+  e.host = host_of_authority(e.authority);
   if (e.host.empty()) e.host = info_.tls_info.sni;
   if (e.host.empty()) e.host = info_.server.ip.to_string();
 }

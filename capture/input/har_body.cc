@@ -50,8 +50,10 @@ void HarEntry::request_body(const Node* request) {
   if (message.content_type.empty()) assign_media_type(message.content_type, tree_.string(post, "mimeType"));
   if (text != nullptr && text->kind == JsonToken::Kind::string && !text->text.empty()) {
     // "encoding": Charles; "_encoding": other proxies.
+    const double size = tree_.number(request, "bodySize", 0);
     return body(kRequest, text,
-                tree_.string(post, "encoding") == "base64" || tree_.string(post, "_encoding") == "base64");
+                tree_.string(post, "encoding") == "base64" || tree_.string(post, "_encoding") == "base64",
+                size > 0 ? size : content_length_);
   }
   const Node* params = tree_.find(post, "params");
   if (tree_.first(params) != nullptr) return request_parameters(post, params);
@@ -110,14 +112,24 @@ void HarEntry::response_body(const Node* entry, const Node* response) {
   Message& message = exchange_.message(kResponse);
   if (message.content_type.empty()) assign_media_type(message.content_type, tree_.string(content, "mimeType"));
   if (text != nullptr && text->kind == JsonToken::Kind::string && !text->text.empty()) {
-    return body(kResponse, text, tree_.string(content, "encoding") == "base64");
+    return body(kResponse, text, tree_.string(content, "encoding") == "base64", 0);
   }
   // Chrome keeps the events of an EventSource, and not its body.
   const Node* events = tree_.find(entry, "_eventSourceMessages");
   if (tree_.first(events) != nullptr) return event_messages(events);
   const double size = tree_.number(content, "size", 0);
-  const bool bodiless = exchange_.method == "HEAD" || exchange_.status == 304;
-  missing(kResponse, size < 0 && !bodiless ? content_length_ : size);
+  const int status = exchange_.status;
+  const bool bodiless = exchange_.method == "HEAD" || status < 200 || status == 204 || status == 304;
+  // A browser that gave up ("_error"), or a proxy that says so.
+  const std::string_view charles = tree_.string(response, "_charlesStatus");
+  const bool broken = !tree_.string(response, "_error").empty() || (!charles.empty() && charles != "COMPLETE");
+  if (broken) incomplete(kResponse, CloseReason::connection_closed);
+  missing(kResponse, (size < 0 || broken) && !bodiless ? std::max(size, content_length_) : size);
+  // Playwright does not keep an event stream, nor say how long it was.
+  if (size < 0 && !bodiless && content_length_ <= 0 && message.content_type.starts_with("text/event-stream")) {
+    issue(Cause::gap, "an event stream was not exported (neither its size nor its content is known)");
+    incomplete(kResponse, CloseReason::gap);
+  }
 }
 
 void HarEntry::event_messages(const Node* list) {
@@ -144,13 +156,22 @@ void HarEntry::event_messages(const Node* list) {
   message.sha256 = to_hex(digest.digest());
 }
 
-void HarEntry::body(Direction direction, const Node* text, bool base64) {
+void HarEntry::body(Direction direction, const Node* text, bool base64, double size) {
   const Cause cause = text->cut ? (damage_ == Cause::malformed ? Cause::malformed : Cause::truncated) : Cause::decoded;
   static constexpr Decoder kPlain[] = {Decoder::har};
   static constexpr Decoder kBase64[] = {Decoder::har, Decoder::base64};
   static constexpr Decoder kGzip[] = {Decoder::har, Decoder::base64, Decoder::gzip};
-  if (!base64) return deliver(direction, span_of(text), as_bytes(text->text), text->text.size(), kPlain, cause);
+  static constexpr Decoder kLatin1[] = {Decoder::har, Decoder::latin1};
   std::string decoded;
+  if (!base64) {
+    // Firefox and mitmproxy write a request body that they do not take for text
+    // with one character for each byte: the size tells.
+    if (size > 0 && size < static_cast<double>(text->text.size()) && latin1_bytes(text->text, decoded) &&
+        size == static_cast<double>(decoded.size())) {
+      return deliver(direction, span_of(text), as_bytes(decoded), decoded.size(), kLatin1, cause);
+    }
+    return deliver(direction, span_of(text), as_bytes(text->text), text->text.size(), kPlain, cause);
+  }
   if (!decode_base64_lenient(text->text, decoded)) {
     issue(Cause::malformed, "body is not base64 though marked so");
     exchange_.message(direction).bytes.add(Cause::malformed, text->text.size());

@@ -32,7 +32,8 @@ class HarEntry final : private SseParser::Sink {
   void request_body(const Node* request);
   void request_parameters(const Node* post, const Node* params);
   void response_body(const Node* entry, const Node* response);
-  void body(Direction direction, const Node* text, bool base64);
+  // `size`: bytes the body had, where the file says so, else 0.
+  void body(Direction direction, const Node* text, bool base64, double size);
   void deliver(Direction direction, StreamSpan span, Bytes content, uint64_t wire, std::span<const Decoder> steps,
                Cause cause);
   void event_messages(const Node* list);

@@ -8,14 +8,6 @@
 
 namespace vitrine {
 
-std::string host_of_authority(std::string_view authority) {
-  if (!authority.empty() && authority.front() == '[') {
-    const size_t close = authority.find(']');
-    return ascii_lower(authority.substr(1, close == std::string_view::npos ? close : close - 1));
-  }
-  return ascii_lower(authority.substr(0, authority.find(':')));
-}
-
 uint16_t port_of_authority(std::string_view authority, uint16_t fallback) {
   const size_t colon = authority.rfind(':');
   if (colon == std::string_view::npos || authority.find(']', colon) != std::string_view::npos) return fallback;

@@ -12,8 +12,6 @@ namespace vitrine {
 // user information) and path with query (without fragment). False when it has
 // no scheme or no authority.
 bool split_url(std::string_view url, Exchange& exchange);
-// Without port, lower case, brackets kept off IPv6.
-std::string host_of_authority(std::string_view authority);
 // The port an authority names, or `fallback`.
 uint16_t port_of_authority(std::string_view authority, uint16_t fallback);
 // Copies what later stages need (content type, referer, origin) from one header.

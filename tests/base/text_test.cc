@@ -27,6 +27,18 @@ TEST(Text, Trims) {
   EXPECT_EQ(trim("\va\f"), "\va\f");
 }
 
+TEST(Text, TakesCharactersForBytes) {
+  std::string out;
+  EXPECT_TRUE(latin1_bytes("a\xc2\x80\xc3\xbf\xc3\xa4", out));
+  EXPECT_EQ(out, "a\x80\xff\xe4");
+  EXPECT_TRUE(latin1_bytes(std::string_view("\0\x7f", 2), out));
+  EXPECT_EQ(out, std::string("\0\x7f", 2));
+  for (const char* other : {"\xc4\x80", "\xe2\x82\xac", "\xc3", "\xc3z", "\xff", "\xc1\xbf"}) {
+    EXPECT_FALSE(latin1_bytes(other, out)) << other;
+    EXPECT_EQ(out, "");
+  }
+}
+
 TEST(Text, DecodesBase64AsFilesCarryIt) {
   std::string out;
   EXPECT_TRUE(decode_base64_lenient("AAH+/w==", out));

@@ -39,8 +39,8 @@ TEST_P(HarGolden, GivesTheSameExchanges) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Exporters, HarGolden,
-                         testing::Values("chrome", "firefox", "safari", "charles", "insomnia", "playwright-chromium",
-                                         "damaged"),
+                         testing::Values("chrome", "firefox", "firefox-153", "safari", "charles", "insomnia",
+                                         "mitmproxy-11", "playwright-chromium", "damaged"),
                          [](const auto& values) {
                            std::string name = values.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -142,6 +142,50 @@ TEST(Har, BodyThatIsNotBase64IsMalformed) {
   EXPECT_NE(text.find("issue malformed @1 har: body is not base64"), std::string::npos);
   EXPECT_NE(text.find("close 1.1 malformed"), std::string::npos);
   EXPECT_NE(text.find("malformed=4"), std::string::npos);
+}
+
+// Firefox and mitmproxy write binary request bodies with one character a byte:
+// the size tells them from text.
+TEST(Har, RequestBodyOfOneCharacterAByte) {
+  const auto body = [](int size, const std::string& text, const std::string& header = "") {
+    return R"("bodySize":)" + std::to_string(size) + R"(,"postData":{"mimeType":"application/octet-stream","text":")" +
+           text + "\"}," + header;
+  };
+  const std::string bytes = run(wrap(entry(body(4, R"(\u0000\u009f\u00ffz)"))));
+  EXPECT_NE(bytes.find("hex 009fff7a"), std::string::npos) << bytes;
+  EXPECT_NE(bytes.find("> body har latin1"), std::string::npos) << bytes;
+  for (const auto& [size, text] : {std::pair{3, "gr\xc3\xbc"}, {4, "gr\xc3\xbc"}}) {
+    const std::string read = run(wrap(entry(body(size, text))));
+    EXPECT_EQ(read.find("latin1") != std::string::npos, size == 3) << read;
+  }
+  // No size, no guess; characters that are no byte; a size that fits nothing.
+  for (const std::string& other : {body(-1, "\xc3\xbc"), body(1, "\xe2\x82\xac"), body(2, "a\xc3\xbcz")})
+    EXPECT_EQ(run(wrap(entry(other))).find("latin1"), std::string::npos) << other;
+}
+
+TEST(Har, WhatWasBrokenOffIsNotComplete) {
+  const std::string aborted = R"({"status":200,"_error":"net::ERR_ABORTED","headers":[{"name":"content-length",)"
+                              R"("value":"257"}],"content":{"size":0,"mimeType":"application/json"}})";
+  EXPECT_NE(run(wrap(entry("", aborted))).find("gap=257"), std::string::npos) << run(wrap(entry("", aborted)));
+  const std::string charles = R"({"status":200,"_charlesStatus":"FAILED","headers":[],"content":{"size":0}})";
+  EXPECT_NE(run(wrap(entry("", charles))).find("close 1.1 connection_closed"), std::string::npos);
+  const std::string events =
+      R"({"status":200,"headers":[{"name":"Content-Type","value":"text/event-stream"}],"content":{"size":-1}})";
+  EXPECT_NE(run(wrap(entry("", events))).find("an event stream was not exported"), std::string::npos);
+}
+
+// As Charles and Insomnia write them: escaped slashes, a query that is one
+// empty pair, a time with an offset; no headers, and an empty body with a type.
+TEST(Har, SmallPeculiarities) {
+  const std::string charles =
+      R"({"startedDateTime":"2026-11-20T09:00:00.250-07:00","time":1,"request":{"method":"GET",)"
+      R"("url":"https:\/\/a.test\/?=","queryString":[{"name":"","value":""}],"headers":[]},)"
+      R"("response":{"status":200,"_charlesStatus":"COMPLETE","headers":[]}})";
+  const std::string text = run(wrap(charles));
+  EXPECT_NE(text.find("open 1.1 2026-11-20T16:00:00.250Z"), std::string::npos) << text;
+  EXPECT_NE(text.find("GET https://a.test/?="), std::string::npos) << text;
+  const std::string insomnia = run(wrap(entry(R"("bodySize":-1,"postData":{"mimeType":"","text":"","params":[]},)")));
+  EXPECT_NE(insomnia.find(">complete 0 "), std::string::npos) << insomnia;
 }
 
 TEST(Har, HugeAndDeepEntriesAreBounded) {
