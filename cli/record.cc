@@ -50,6 +50,8 @@ void add_record(CLI::App& app, int& exit_code) {
         std::fprintf(stderr, "\r\033[Krecording  %.0f s  %lu packets  %.1f MB", now.seconds, now.packets,
                      static_cast<double>(now.bytes) / 1e6);
     };
+    if (!*quiet && options->command.empty() && options->seconds <= 0)
+      std::fprintf(stderr, "recording on '%s' until Ctrl-C\n", options->interface.c_str());
     Result<RecordSummary> result = record(*options, progress);
     if (show) std::fprintf(stderr, "\r\033[K");
     if (!result) {
@@ -58,12 +60,13 @@ void add_record(CLI::App& app, int& exit_code) {
     }
     const uint64_t dropped = result->dropped_kernel + result->dropped_interface;
     if (!*quiet) {
-      std::fprintf(stderr, "%s: %lu packets, %.1f MB in %.1f s, %lu TLS secrets, %lu flows of the command\n",
-                   options->output.c_str(), result->packets, static_cast<double>(result->bytes) / 1e6, result->seconds,
-                   result->secrets, result->flows);
+      std::fprintf(stderr, "%s: %lu packets, %.1f MB in %.1f s, %lu TLS secrets", options->output.c_str(),
+                   result->packets, static_cast<double>(result->bytes) / 1e6, result->seconds, result->secrets);
       if (!options->command.empty()) {
-        std::fprintf(stderr, "the command ended with %s\n", describe_status(result->command_status).c_str());
+        std::fprintf(stderr, "; connections of the command: %lu\nthe command ended with %s", result->flows,
+                     describe_status(result->command_status).c_str());
       }
+      std::fputc('\n', stderr);
       if (result->packets == 0)
         std::fprintf(stderr, "no packet was seen: is '%s' the right interface?\n", options->interface.c_str());
     }
@@ -73,7 +76,11 @@ void add_record(CLI::App& app, int& exit_code) {
                    "the report will show them as gaps. A larger --buffer helps.\n",
                    dropped, result->dropped_kernel, result->dropped_interface);
     }
-    exit_code = kOk;
+    if (result->disk_full) {
+      std::fprintf(stderr, "vitrine: warning: there was no room for more: %s holds what was recorded until then\n",
+                   options->output.c_str());
+    }
+    exit_code = result->disk_full ? kUnreadable : kOk;
   });
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pcap/pcap.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "base/file.h"
 #include "capture/record/pcapng_writer.h"
 #include "capture/record/process_flows.h"
+#include "capture/record/recording_file.h"
 
 namespace vitrine {
 namespace {
@@ -163,54 +165,6 @@ uint16_t link_type(pcap_t* handle) {
   return static_cast<uint16_t>(dlt == DLT_RAW ? 101 : dlt);
 }
 
-Timestamp now() {
-  timespec time{};
-  clock_gettime(CLOCK_REALTIME, &time);
-  return {time.tv_sec * 1'000'000'000 + time.tv_nsec};
-}
-
-// The final file: header, interface, secrets before all data (so that one-pass
-// readers can decrypt), packets, statistics with the flows.
-Status assemble(const RecordOptions& options, const std::string& partial, uint16_t link_type,
-                const std::string& key_log, const std::vector<FlowComment>& flows, const RecordSummary& summary) {
-  std::string head;
-  append_section_header(head, "vitrine", options.comments);
-  append_interface(head, link_type, options.snap_length, options.interface);
-  constexpr size_t kSecretsPerBlock = 1 << 20;
-  for (size_t at = 0; at < key_log.size();) {
-    size_t end =
-        key_log.size() - at <= kSecretsPerBlock ? key_log.size() : key_log.rfind('\n', at + kSecretsPerBlock) + 1;
-    if (end <= at) end = key_log.size();
-    append_tls_secrets(head, std::string_view(key_log).substr(at, end - at));
-    at = end;
-  }
-  std::string tail;
-  std::vector<std::string> comments;
-  for (const FlowComment& flow : flows) comments.push_back(to_string(flow));
-  append_statistics(tail, 0, now(), summary.packets, summary.dropped_kernel + summary.dropped_interface, comments);
-
-  std::string temporary = options.output + ".XXXXXX";
-  const int descriptor = mkostemp(temporary.data(), O_CLOEXEC);
-  if (descriptor < 0) return fail(ErrorCode::unreadable, std::strerror(errno), options.output);
-  std::FILE* out = fdopen(descriptor, "wb");
-  std::FILE* in = std::fopen(partial.c_str(), "rb");
-  bool ok = in != nullptr && std::fwrite(head.data(), 1, head.size(), out) == head.size();
-  std::vector<char> buffer(1 << 20);
-  while (ok) {
-    const size_t n = std::fread(buffer.data(), 1, buffer.size(), in);
-    if (n == 0) break;
-    ok = std::fwrite(buffer.data(), 1, n, out) == n;
-  }
-  ok = ok && std::fwrite(tail.data(), 1, tail.size(), out) == tail.size();
-  if (in != nullptr) std::fclose(in);
-  ok = std::fclose(out) == 0 && ok && rename(temporary.c_str(), options.output.c_str()) == 0;
-  if (!ok) {
-    unlink(temporary.c_str());
-    return fail(ErrorCode::unreadable, std::string("cannot write: ") + std::strerror(errno), options.output);
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<RecordSummary> record(const RecordOptions& options, const RecordProgress& progress) {
@@ -220,25 +174,21 @@ Result<RecordSummary> record(const RecordOptions& options, const RecordProgress&
   if (!folder.ok()) return fail(ErrorCode::unreadable, std::strerror(errno), "temporary folder");
   RecordSummary summary;
 
-  // Packets go to a partial file first: headerless EPBs, completed by assemble().
-  const std::string partial = options.output + ".partial";
-  const int descriptor = open(partial.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
-  if (descriptor < 0) return fail(ErrorCode::unreadable, std::strerror(errno), partial);
+  struct stat status {};
+  if (stat(options.output.c_str(), &status) == 0 && S_ISDIR(status.st_mode))
+    return fail(ErrorCode::usage, "is a folder; name the file to write", options.output);
+  RecordingFile file(options, link_type(handle->get()));
+  if (!file.ok()) return fail(ErrorCode::unreadable, std::strerror(errno), options.output);
   PacketWriter writer;
-  writer.file = fdopen(descriptor, "wb");
+  writer.file = file.packets();
   writer.summary = &summary;
-  std::setvbuf(writer.file, nullptr, _IOFBF, 1 << 20);
 
   SignalGuard signals;
   pid_t child = 0;
   std::unique_ptr<ProcessFlows> flows;
   if (!options.command.empty()) {
     Result<pid_t> started = start(options.command, folder.key_log());
-    if (!started) {
-      std::fclose(writer.file);
-      unlink(partial.c_str());
-      return tl::unexpected(started.error());
-    }
+    if (!started) return tl::unexpected(started.error());
     child = *started;
     flows = std::make_unique<ProcessFlows>(child);
   }
@@ -276,16 +226,13 @@ Result<RecordSummary> record(const RecordOptions& options, const RecordProgress&
     summary.dropped_kernel = statistics.ps_drop;
     summary.dropped_interface = statistics.ps_ifdrop;
   }
-  const bool written = std::fclose(writer.file) == 0 && !writer.failed;
-  if (!written) return fail(ErrorCode::unreadable, "cannot write packets: is the disk full?", partial);
   const std::string key_log = read_file(folder.key_log()).value_or("");
   for (size_t at = 0; (at = key_log.find('\n', at)) != std::string::npos; ++at) ++summary.secrets;
   std::vector<FlowComment> found;
   if (flows) found = flows->flows();
   summary.flows = found.size();
-  const Status assembled = assemble(options, partial, link_type(handle->get()), key_log, found, summary);
-  unlink(partial.c_str());
-  if (!assembled) return tl::unexpected(assembled.error());
+  if (const Status completed = file.complete(key_log, found, summary); !completed)
+    return tl::unexpected(completed.error());
   return summary;
 }
 

@@ -30,6 +30,7 @@ struct RecordSummary {
   uint64_t flows = 0;      // tied to the command's process tree
   int command_status = 0;  // as waitpid() gives it
   double seconds = 0;
+  bool disk_full = false;  // what came after the disk was full is not in the file
 };
 
 // Runs on the caller's thread until done; SIGINT and SIGTERM stop it cleanly

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -165,6 +166,49 @@ TEST(Recorder, RecordsACommandWithItsSecretsAndProcesses) {
   EXPECT_EQ(process, "curl");
 }
 
+// A full disk, as a bound on the size of files: what was recorded until then is kept.
+TEST(Recorder, KeepsWhatTheDiskHadRoomFor) {
+  if (!installed("python3")) GTEST_SKIP() << "needs python3";
+  Folder folder;
+  const uint16_t port = free_port();
+  RecordOptions options;
+  options.interface = "lo";
+  options.filter = "udp port " + std::to_string(port);
+  options.output = folder.file("out.pcapng");
+  options.seconds = 30;
+  options.linger_seconds = 0.2;
+  options.buffer_bytes = 16 << 20;
+  // 6 MB, in packets that nobody answers; and a key log.
+  options.command = {"python3", "-c",
+                     "import os,socket\n"
+                     "open(os.environ['SSLKEYLOGFILE'],'w').write('CLIENT_RANDOM '+'ab'*32+' '+'cd'*48+'\\n')\n"
+                     "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
+                     "for i in range(6000):\n"
+                     "  try: s.sendto(b'x'*1000,('127.0.0.1'," +
+                         std::to_string(port) +
+                         "))\n"
+                         "  except OSError: pass\n"};
+  struct rlimit before {};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  struct rlimit small = before;
+  small.rlim_cur = 2 << 20;
+  const auto old = signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const Result<RecordSummary> summary = record(options, {});
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, old);
+  if (!summary && summary.error().message.find("setcap") != std::string::npos)
+    GTEST_SKIP() << "capturing needs CAP_NET_RAW";
+  ASSERT_TRUE(summary) << summary.error().to_string();
+  EXPECT_TRUE(summary->disk_full);
+  EXPECT_GT(summary->packets, 500u);
+  EXPECT_FALSE(fs::exists(options.output + ".partial"));
+  EXPECT_LE(fs::file_size(options.output), 2u << 20);
+  const RunResult run = run_input(options.output);
+  EXPECT_EQ(run.summary.packets, summary->packets);
+  EXPECT_EQ(run.summary.secrets, 1u);
+}
+
 TEST(Recorder, SaysWhatIsWrong) {
   Folder folder;
   RecordOptions options;
@@ -177,6 +221,17 @@ TEST(Recorder, SaysWhatIsWrong) {
   EXPECT_FALSE(fs::exists(options.output));
 
   options.interface = "lo";
+  options.output = folder.path();
+  summary = record(options, {});
+  ASSERT_FALSE(summary);
+  if (summary.error().message.find("setcap") != std::string::npos) GTEST_SKIP() << "capturing needs CAP_NET_RAW";
+  EXPECT_EQ(summary.error().code, ErrorCode::usage);
+  options.output = folder.file("none/out.pcapng");
+  summary = record(options, {});
+  ASSERT_FALSE(summary);
+  EXPECT_EQ(summary.error().where, options.output);
+
+  options.output = folder.file("out.pcapng");
   options.command = {"/no/such/program"};
   summary = record(options, {});
   ASSERT_FALSE(summary);
