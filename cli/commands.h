@@ -27,6 +27,8 @@ void add_origin(CLI::App& app, int& exit_code);
 void add_policy(CLI::App& app, int& exit_code);
 void add_model(CLI::App& app, int& exit_code);
 void add_plan(CLI::App& app, int& exit_code);
+void add_chat(CLI::App& app, int& exit_code);
+void add_generate(CLI::App& app, int& exit_code);
 
 // Options of every command that reads recordings.
 struct InputFlags {
@@ -44,12 +46,14 @@ struct InputFlags {
 // terminal or --quiet is set.
 class ProgressBar {
  public:
-  ProgressBar(std::string title, bool quiet);
+  // The rate is shown in `unit`, of `per_unit` of what update() counts.
+  ProgressBar(std::string title, bool quiet, std::string unit = "MB/s", double per_unit = 1e6);
   ~ProgressBar();
   void update(uint64_t done, uint64_t total);
 
  private:
-  std::string title_;
+  std::string title_, unit_;
+  double per_unit_;
   bool enabled_;
   bool drawn_ = false;
   double start_;

@@ -60,8 +60,12 @@ InputOptions InputFlags::options() const {
   return out;
 }
 
-ProgressBar::ProgressBar(std::string title, bool quiet)
-    : title_(std::move(title)), enabled_(!quiet && isatty(STDERR_FILENO)), start_(seconds_now()) {}
+ProgressBar::ProgressBar(std::string title, bool quiet, std::string unit, double per_unit)
+    : title_(std::move(title)),
+      unit_(std::move(unit)),
+      per_unit_(per_unit),
+      enabled_(!quiet && isatty(STDERR_FILENO)),
+      start_(seconds_now()) {}
 
 ProgressBar::~ProgressBar() {
   if (drawn_) std::fprintf(stderr, "\r\033[K");
@@ -76,9 +80,9 @@ void ProgressBar::update(uint64_t done, uint64_t total) {
   constexpr int kWidth = 30;
   const double fraction = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const int filled = static_cast<int>(fraction * kWidth);
-  const double rate = static_cast<double>(done) / 1e6 / (now - start_);
-  std::fprintf(stderr, "\r\033[K%s [%s%s] %3.0f %%  %.0f MB/s", title_.c_str(), std::string(filled, '#').c_str(),
-               std::string(kWidth - filled, '.').c_str(), fraction * 100, rate);
+  const double rate = static_cast<double>(done) / per_unit_ / (now - start_);
+  std::fprintf(stderr, "\r\033[K%s [%s%s] %3.0f %%  %.0f %s", title_.c_str(), std::string(filled, '#').c_str(),
+               std::string(kWidth - filled, '.').c_str(), fraction * 100, rate, unit_.c_str());
 }
 
 void print_issues(const IssueLog& issues, const std::string& path, bool quiet) {

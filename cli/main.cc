@@ -10,7 +10,8 @@
 int main(int argc, char** argv) {
   using namespace vitrine::cli;
   CLI::App app{
-      "vitrine: what an AI client transmits, and how that compares with what was declared.\n"
+      "vitrine: what an AI client transmits, and how that compares with what was declared;\n"
+      "and open-weights models on this machine instead.\n"
       "Reads recorded traffic (pcap, pcapng, HAR, exchange log) and opens no connection of its own.\n",
       "vitrine"};
   app.set_version_flag("--version", "vitrine " VITRINE_VERSION);
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
       "  vitrine fields visit.pcapng | jq 'select(.type)'                     every typed value, as NDJSON\n"
       "  vitrine policy diff deepseek 2024-12-05 2025-02-14                   what a text stopped saying\n"
       "  vitrine plan --model deepseek-v3 --hardware 8xh200                   can we run it ourselves, how fast\n"
+      "  vitrine chat -m model.gguf                                           talk to a local model\n"
       "Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 usage, 3 nothing readable, 4 internal error.\n"
       "Guides: docs/, policies/README.md.");
   std::signal(SIGPIPE, SIG_IGN);  // `vitrine fields … | head` ends with a write error, not a signal
@@ -41,6 +43,8 @@ int main(int argc, char** argv) {
   add_policy(app, exit_code);
   add_model(app, exit_code);
   add_plan(app, exit_code);
+  add_chat(app, exit_code);
+  add_generate(app, exit_code);
   const auto named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(named).empty()) {
     std::fprintf(stderr, "vitrine: no such command: %s (vitrine --help lists them)\n", argv[1]);

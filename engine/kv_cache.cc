@@ -68,10 +68,19 @@ bool PagedKvCache::fork(const KvBlocks& from, int64_t tokens, KvBlocks& to) {
   return true;
 }
 
-void PagedKvCache::release(KvBlocks& blocks) {
-  for (const int32_t page : blocks.pages) {
-    if (pool_.drop(page) && options_.zero_freed_pages) copy_page(pool_.size(), page);
+void PagedKvCache::drop(int32_t page) {
+  if (pool_.drop(page) && options_.zero_freed_pages) copy_page(pool_.size(), page);
+}
+
+void PagedKvCache::shrink(KvBlocks& blocks) {
+  while (static_cast<int64_t>(blocks.pages.size()) > pages_for(blocks.tokens)) {
+    drop(blocks.pages.back());
+    blocks.pages.pop_back();
   }
+}
+
+void PagedKvCache::release(KvBlocks& blocks) {
+  for (const int32_t page : blocks.pages) drop(page);
   blocks = {};
 }
 

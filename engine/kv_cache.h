@@ -64,11 +64,14 @@ class PagedKvCache {
   // last one copied. False, and nothing done, when there is no page for the copy.
   // REQUIRES: tokens <= from.tokens.
   bool fork(const KvBlocks& from, int64_t tokens, KvBlocks& to);
+  // Gives back the pages behind the stored positions.
+  void shrink(KvBlocks& blocks);
   void release(KvBlocks& blocks);
 
  private:
   PagedKvCache(Ops& ops, const KvOptions& options, int32_t pages) : ops_(&ops), options_(options), pool_(pages) {}
   void copy_page(int32_t from, int32_t to);
+  void drop(int32_t page);
 
   Ops* ops_;
   KvOptions options_;

@@ -75,6 +75,23 @@ void write_keys(const ModelConfig& c, MlaLayout layout, GgufWriter& writer) {
   count("expert_group_used_count", c.moe->groups_used);
 }
 
+void write_tokenizer(const ModelConfig& c, GgufWriter& writer) {
+  std::vector<std::string> tokens, merges;
+  std::vector<int32_t> types;
+  for (uint32_t i = 0; i < c.vocabulary; ++i) {
+    const bool last = i + 1 == c.vocabulary;
+    // The byte alphabet spells 'A' + 62 (DEL) as a character of its own.
+    tokens.push_back(last ? "<end>" : 'A' + i == 127 ? "\u0121" : std::string(1, static_cast<char>('A' + i)));
+    types.push_back(last ? 3 : 1);
+  }
+  writer.add("tokenizer.ggml.model", "gpt2");
+  writer.add("tokenizer.ggml.pre", "gpt-2");
+  writer.add("tokenizer.ggml.tokens", std::span<const std::string>(tokens));
+  writer.add("tokenizer.ggml.token_type", std::span<const int32_t>(types));
+  writer.add("tokenizer.ggml.merges", std::span<const std::string>(merges));
+  writer.add("tokenizer.ggml.eos_token_id", c.vocabulary - 1);
+}
+
 void append(const TensorView& view, std::vector<float>& out) {
   for (uint64_t plane = 0; plane < view.ne[2]; ++plane) {
     for (uint64_t row = 0; row < view.ne[1]; ++row) {
@@ -135,11 +152,12 @@ std::vector<float> values_of(const Weights& weights, const TensorSpec& spec) {
 
 }  // namespace
 
-std::string gguf_from_weights(const Weights& weights, MlaLayout layout, Type type) {
+std::string gguf_from_weights(const Weights& weights, MlaLayout layout, Type type, bool with_tokenizer) {
   const ModelConfig& c = weights.config();
   std::string file;
   GgufWriter writer(append_to(file));
   write_keys(c, layout, writer);
+  if (with_tokenizer) write_tokenizer(c, writer);
   std::vector<TensorSpec> specs = tensor_specs(c, layout);
   const auto type_of = [&](const TensorSpec& spec) {
     const bool plain = spec.role == TensorRole::norm || spec.role == TensorRole::router;

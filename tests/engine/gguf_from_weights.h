@@ -10,6 +10,8 @@
 namespace vitrine {
 
 // `type`: f32, f16, bf16, q8_0 or q4_0, of matrices whose rows are whole blocks; the others stay f32.
-std::string gguf_from_weights(const Weights& weights, MlaLayout layout, Type type = Type::f32);
+// `with_tokenizer`: token i is the byte 'A' + i, the last ends an answer. REQUIRES: a vocabulary of at most 64.
+std::string gguf_from_weights(const Weights& weights, MlaLayout layout, Type type = Type::f32,
+                              bool with_tokenizer = false);
 
 }  // namespace vitrine

@@ -1,0 +1,126 @@
+#include "cli/model_flags.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "cli/commands.h"
+#include "kernels/cpu/cpu_ops.h"
+
+namespace vitrine::cli {
+
+double seconds_since_start() {
+  static const auto start = std::chrono::steady_clock::now();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+ChatValue chat_message(const std::string& role, const std::string& content) {
+  return ChatMap{{"role", role}, {"content", content}};
+}
+
+void ModelFlags::add_to(CLI::App& command) {
+  command
+      .add_option("-m,--model", path,
+                  "a GGUF file (any part of a split one), or a folder with safetensors, config.json and tokenizer.json")
+      ->required()
+      ->type_name("FILE");
+  command.add_option("--threads", threads, "default: one per processor; the answer is the same at any number")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--context", context, "tokens of prompt and answer together (default: the model's, at most 8192)")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--cache-type", cache_type, "numbers of the key-value cache")
+      ->check(CLI::IsMember({"f16", "bf16", "f32"}))
+      ->capture_default_str();
+  command.add_flag("-q,--quiet", quiet, "no progress and no speeds on stderr");
+}
+
+Result<LoadedModel> ModelFlags::load() const {
+  const double start = seconds_since_start();
+  LoadedModel out;
+  auto ops = make_cpu_ops({.threads = threads, .isa = {}});
+  if (!ops) return tl::make_unexpected(ops.error());
+  out.ops = std::move(*ops);
+  EngineOptions options;
+  options.context = context;
+  options.sequences = 1;
+  options.cache_type = cache_type == "f32" ? Type::f32 : cache_type == "bf16" ? Type::bf16 : Type::f16;
+  ProgressBar progress("loading " + path, quiet, "tensors/s", 1);
+  auto engine =
+      Engine::open(path, *out.ops, options, [&](uint64_t done, uint64_t total) { progress.update(done, total); });
+  if (!engine) return tl::make_unexpected(engine.error());
+  out.engine = std::move(*engine);
+  out.seconds = seconds_since_start() - start;
+  return out;
+}
+
+void SamplingFlags::add_to(CLI::App& command, float default_temperature) {
+  SamplingParameters& p = parameters;
+  p.temperature = default_temperature;
+  command.add_option("--temperature", p.temperature, "0: always the most probable token")->capture_default_str();
+  command.add_option("--top-k", p.top_k, "only the k most probable tokens; 0: all")->capture_default_str();
+  command.add_option("--top-p", p.top_p, "only the most probable tokens that together reach p; 1: all")
+      ->capture_default_str();
+  command.add_option("--min-p", p.min_p, "only tokens at least this fraction as probable as the best; 0: all")
+      ->capture_default_str();
+  command.add_option("--repetition-penalty", p.repetition_penalty, "over 1: tokens that were there become less likely")
+      ->capture_default_str();
+  command.add_option("--seed", p.seed, "the same seed gives the same answer, on any machine")->capture_default_str();
+  command.add_option("--max-tokens", max_tokens, "of an answer (default: until the context is full)")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--stop", stop, "text that ends the answer; repeatable")->type_name("TEXT");
+}
+
+Request SamplingFlags::request(std::vector<TokenId> prompt) const {
+  Request request;
+  request.prompt = std::move(prompt);
+  request.sampling = parameters;
+  request.max_tokens = max_tokens;
+  request.stop = stop;
+  return request;
+}
+
+double RunResult::prompt_rate() const {
+  const auto computed = static_cast<double>(usage.prompt_tokens - usage.cached_tokens);
+  return prompt_seconds > 0 ? computed / prompt_seconds : 0;
+}
+
+double RunResult::generate_rate() const {
+  const auto later = static_cast<double>(usage.generated_tokens - 1);
+  return later > 0 && seconds > prompt_seconds ? later / (seconds - prompt_seconds) : 0;
+}
+
+Result<RunResult> run_request(Engine& engine, Request request,
+                              const std::function<void(const SequenceOutput&)>& on_output,
+                              const std::function<bool()>& interrupted, bool quiet) {
+  const double start = seconds_since_start();
+  const auto id = engine.add(std::move(request));
+  if (!id) return tl::make_unexpected(id.error());
+  std::optional<ProgressBar> progress;
+  progress.emplace("reading the prompt", quiet, "tokens/s", 1);
+  RunResult result;
+  std::optional<FinishReason> finished;
+  while (!finished) {
+    if (interrupted()) engine.cancel(*id);
+    const auto outputs = engine.step();
+    if (!outputs) return tl::make_unexpected(outputs.error());
+    for (const SequenceOutput& output : *outputs) {
+      if (output.sequence != *id) continue;
+      if (output.error) return tl::make_unexpected(*output.error);
+      result.usage = engine.usage(*id).value_or(result.usage);
+      if (progress && output.tokens.empty()) {
+        progress->update(static_cast<uint64_t>(output.prompt_done), static_cast<uint64_t>(result.usage.prompt_tokens));
+      }
+      if (!output.tokens.empty() && result.prompt_seconds == 0) {
+        progress.reset();
+        result.prompt_seconds = seconds_since_start() - start;
+      }
+      on_output(output);
+      finished = output.finished;
+    }
+  }
+  result.finished = *finished;
+  result.seconds = seconds_since_start() - start;
+  return result;
+}
+
+}  // namespace vitrine::cli

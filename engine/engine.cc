@@ -1,0 +1,319 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <deque>
+#include <list>
+
+#include "engine/model_text.h"
+#include "engine/scheduler.h"
+#include "engine/stop_matcher.h"
+
+namespace vitrine {
+namespace {
+
+constexpr int64_t kDefaultContext = 8192;
+
+struct Sequence {
+  Sequence(SequenceId number, Request r, const Tokenizer& tokenizer)
+      : id(number),
+        request(std::move(r)),
+        tokens(request.prompt),
+        sampler(request.sampling),
+        detokenizer(tokenizer),
+        stop(request.stop) {
+    sampler.see_prompt(request.prompt);
+    usage.prompt_tokens = static_cast<int64_t>(tokens.size());
+  }
+
+  int64_t pending() const { return static_cast<int64_t>(tokens.size()) - blocks.tokens; }
+
+  SequenceId id;
+  Request request;
+  std::vector<TokenId> tokens;  // prompt and answer
+  KvBlocks blocks;              // reserved for all of it when it starts, so that nothing runs short midway
+  Sampler sampler;
+  StreamingDetokenizer detokenizer;
+  StopMatcher stop;
+  SequenceUsage usage;
+  bool cancelled = false;
+};
+
+// A finished sequence whose cache may serve another prompt.
+struct Kept {
+  std::vector<TokenId> tokens;
+  std::string salt;
+  KvBlocks blocks;
+};
+
+size_t common_prefix(std::span<const TokenId> a, std::span<const TokenId> b) {
+  const size_t most = std::min(a.size(), b.size());
+  return static_cast<size_t>(std::mismatch(a.begin(), a.begin() + most, b.begin()).first - a.begin());
+}
+
+}  // namespace
+
+std::string_view finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::stop: return "stop";
+    case FinishReason::length: return "length";
+    case FinishReason::cancelled: return "cancelled";
+  }
+  return "?";
+}
+
+struct Engine::State {
+  State(Weights w, Tokenizer t, const EngineOptions& o) : weights(std::move(w)), tokenizer(std::move(t)), options(o) {}
+
+  // ---- admission
+  bool start(Sequence& sequence);
+  void drop_oldest_kept(const Kept* except);
+  // ---- a step
+  void admit();
+  SequenceOutput take_token(Sequence& sequence, std::span<float> logits);
+  void retire(Sequence& sequence);
+
+  Weights weights;
+  Tokenizer tokenizer;
+  EngineOptions options;
+  std::optional<ChatTemplate> chat;
+  std::unique_ptr<ModelRunner> runner;
+  std::deque<std::unique_ptr<Sequence>> waiting;
+  std::vector<std::unique_ptr<Sequence>> running;   // in order of arrival
+  std::vector<std::unique_ptr<Sequence>> finished;  // by the last step
+  std::list<Kept> kept;                             // the oldest first
+  SequenceId next_id = 1;
+  size_t first = 0;  // whose turn it is when a step cannot hold all
+};
+
+Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Engine::~Engine() = default;
+
+Result<std::unique_ptr<Engine>> Engine::open(const std::string& path, Ops& ops, const EngineOptions& wanted,
+                                             const LoadProgress& progress) {
+  auto weights = Weights::open(path);
+  if (!weights) return tl::make_unexpected(weights.error());
+  auto tokenizer = load_tokenizer(*weights);
+  if (!tokenizer) return tl::make_unexpected(tokenizer.error());
+  const auto source = load_chat_template(*weights);
+  if (!source) return tl::make_unexpected(source.error());
+
+  EngineOptions options = wanted;
+  const int64_t made_for = weights->config().context;
+  if (options.context == 0) options.context = std::min(made_for, kDefaultContext);
+  if (options.context < 1 || options.context > made_for) {
+    return fail(ErrorCode::usage, "the context must be 1 to " + std::to_string(made_for) + " tokens for this model");
+  }
+  if (options.cache_tokens == 0) options.cache_tokens = options.context;
+  if (options.sequences < 1 || options.step_tokens < options.sequences || options.kept_sequences < 0) {
+    return fail(ErrorCode::usage, "a step must hold at least one token of each sequence");
+  }
+  auto state = std::make_unique<State>(std::move(*weights), std::move(*tokenizer), options);
+  if (!source->empty()) {
+    auto chat = ChatTemplate::parse(*source);
+    if (!chat) return tl::make_unexpected(chat.error());
+    state->chat.emplace(std::move(*chat));
+  }
+  auto model = load_model(state->weights, ops, progress);
+  if (!model) return tl::make_unexpected(model.error());
+  RunnerOptions runner;
+  runner.step_tokens = options.step_tokens;
+  runner.sequences = runner.outputs = options.sequences;
+  runner.kv.tokens = options.cache_tokens;
+  runner.kv.type = options.cache_type;
+  runner.kv.zero_freed_pages = options.zero_freed_pages;
+  auto created = ModelRunner::create(std::move(*model), ops, runner);
+  if (!created) return tl::make_unexpected(created.error());
+  state->runner = std::move(*created);
+  return std::unique_ptr<Engine>(new Engine(std::move(state)));
+}
+
+const ModelConfig& Engine::config() const { return state_->weights.config(); }
+const Tokenizer& Engine::tokenizer() const { return state_->tokenizer; }
+const ChatTemplate* Engine::chat_template() const { return state_->chat ? &*state_->chat : nullptr; }
+int64_t Engine::context() const { return state_->options.context; }
+uint64_t Engine::cache_bytes() const { return state_->runner->kv().bytes(); }
+bool Engine::busy() const { return !state_->waiting.empty() || !state_->running.empty(); }
+
+Result<SequenceId> Engine::add(Request request) {
+  if (Status status = check(request.sampling); !status) return tl::make_unexpected(status.error());
+  if (request.prompt.empty()) return fail(ErrorCode::usage, "the prompt is empty");
+  if (request.max_tokens < 0) return fail(ErrorCode::usage, "max_tokens must not be negative");
+  for (const TokenId id : request.prompt) {
+    if (id < 0 || static_cast<uint32_t>(id) >= config().vocabulary) {
+      return fail(ErrorCode::usage, "token " + std::to_string(id) + " is outside the vocabulary");
+    }
+  }
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  const int64_t room = std::min(state_->options.context, state_->options.cache_tokens) - prompt;
+  if (room < 1) {
+    return fail(ErrorCode::limit, "the prompt has " + std::to_string(prompt) + " tokens; the context holds " +
+                                      std::to_string(prompt + room) + " with the answer");
+  }
+  request.max_tokens = request.max_tokens == 0 ? room : std::min(request.max_tokens, room);
+  state_->waiting.push_back(std::make_unique<Sequence>(state_->next_id, std::move(request), state_->tokenizer));
+  return state_->next_id++;
+}
+
+void Engine::cancel(SequenceId id) {
+  for (auto& sequence : state_->waiting) sequence->cancelled |= sequence->id == id;
+  for (auto& sequence : state_->running) sequence->cancelled |= sequence->id == id;
+}
+
+std::optional<SequenceUsage> Engine::usage(SequenceId id) const {
+  const auto look = [id](const auto& sequences) -> std::optional<SequenceUsage> {
+    for (const auto& sequence : sequences) {
+      if (sequence->id == id) return sequence->usage;
+    }
+    return std::nullopt;
+  };
+  if (auto found = look(state_->running)) return found;
+  if (auto found = look(state_->finished)) return found;
+  return look(state_->waiting);
+}
+
+void Engine::State::drop_oldest_kept(const Kept* except) {
+  for (auto at = kept.begin(); at != kept.end(); ++at) {
+    if (&*at == except) continue;
+    runner->kv().release(at->blocks);
+    kept.erase(at);
+    return;
+  }
+}
+
+// Pages for everything it may generate; a kept prefix is taken over. False when
+// it must wait for others to end.
+bool Engine::State::start(Sequence& sequence) {
+  PagedKvCache& kv = runner->kv();
+  // The last token of a prompt is always computed: its logits are wanted.
+  const std::span<const TokenId> reusable = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
+  const Kept* source = nullptr;
+  size_t shared = 0;
+  for (const Kept& candidate : kept) {
+    if (candidate.salt != sequence.request.cache_salt) continue;
+    const size_t common = common_prefix(candidate.tokens, reusable);
+    if (common > shared) {
+      shared = common;
+      source = &candidate;
+    }
+  }
+  const int64_t total = static_cast<int64_t>(sequence.tokens.size()) + sequence.request.max_tokens;
+  while (kv.pages_for(total) - static_cast<int64_t>(shared) / kv.page_tokens() > kv.pool().free()) {
+    if (kept.empty()) return false;
+    if (kept.size() == 1 && source != nullptr) {
+      source = nullptr;
+      shared = 0;
+    }
+    drop_oldest_kept(source);
+  }
+  if (source != nullptr && kv.fork(source->blocks, static_cast<int64_t>(shared), sequence.blocks)) {
+    sequence.usage.cached_tokens = sequence.blocks.tokens;
+  }
+  return kv.reserve(sequence.blocks, total);
+}
+
+void Engine::State::admit() {
+  while (!waiting.empty() && static_cast<int64_t>(running.size()) < options.sequences) {
+    if (!waiting.front()->cancelled && !start(*waiting.front())) return;
+    running.push_back(std::move(waiting.front()));
+    waiting.pop_front();
+  }
+}
+
+// The sequence ended: its pages are kept or freed.
+void Engine::State::retire(Sequence& sequence) {
+  PagedKvCache& kv = runner->kv();
+  if (options.kept_sequences == 0 || sequence.blocks.tokens == 0) {
+    kv.release(sequence.blocks);
+    return;
+  }
+  kv.shrink(sequence.blocks);
+  sequence.tokens.resize(static_cast<size_t>(sequence.blocks.tokens));
+  kept.push_back({std::move(sequence.tokens), sequence.request.cache_salt, std::move(sequence.blocks)});
+  while (static_cast<int64_t>(kept.size()) > options.kept_sequences) drop_oldest_kept(nullptr);
+}
+
+SequenceOutput Engine::State::take_token(Sequence& sequence, std::span<float> logits) {
+  SequenceOutput output;
+  auto sampled = sequence.sampler.next(logits);
+  if (!sampled) {
+    output.error = sampled.error();
+    return output;
+  }
+  const TokenId id = sampled->id;
+  output.tokens.push_back(std::move(*sampled));
+  sequence.tokens.push_back(id);
+  ++sequence.usage.generated_tokens;
+  if (tokenizer.ends_generation(id) && !sequence.request.ignore_end) {
+    output.finished = FinishReason::stop;
+  } else {
+    output.text = sequence.stop.push(sequence.detokenizer.push(id));
+    if (!sequence.stop.stopped() && sequence.usage.generated_tokens == sequence.request.max_tokens) {
+      output.finished = FinishReason::length;
+    }
+  }
+  if (output.finished) output.text += sequence.stop.push(sequence.detokenizer.finish());
+  if (sequence.stop.stopped()) {
+    output.finished = FinishReason::stop;
+  } else if (output.finished) {
+    output.text += sequence.stop.finish();
+  }
+  return output;
+}
+
+Result<std::vector<SequenceOutput>> Engine::step() {
+  State& s = *state_;
+  s.finished.clear();
+  s.admit();
+  std::vector<SequenceOutput> outputs;
+  std::vector<Sequence*> active;
+  std::vector<int64_t> pending;
+  for (auto& sequence : s.running) {
+    if (sequence->cancelled) {
+      SequenceOutput output;
+      output.sequence = sequence->id;
+      // What was held back is lost on purpose: it may be the start of a stop string.
+      output.finished = FinishReason::cancelled;
+      outputs.push_back(std::move(output));
+    } else {
+      active.push_back(sequence.get());
+      pending.push_back(sequence->pending());
+    }
+  }
+  const StepLimits limits = {.tokens = s.options.step_tokens, .sequences = s.options.sequences};
+  const std::vector<Share> shares = schedule(pending, limits, s.first);
+  if (!active.empty()) s.first = (s.first + shares.size()) % active.size();
+
+  std::vector<Piece> pieces;
+  for (const Share& share : shares) {
+    Sequence& sequence = *active[share.sequence];
+    const auto from = static_cast<size_t>(sequence.blocks.tokens);
+    pieces.push_back({&sequence.blocks, std::span(sequence.tokens).subspan(from, static_cast<size_t>(share.tokens)),
+                      share.tokens == pending[share.sequence] ? Piece::Logits::last : Piece::Logits::none});
+  }
+  const auto logits = s.runner->run(pieces);
+  if (!logits) return tl::make_unexpected(logits.error());
+
+  size_t row = 0;
+  const size_t vocabulary = config().vocabulary;
+  for (size_t i = 0; i < shares.size(); ++i) {
+    Sequence& sequence = *active[shares[i].sequence];
+    SequenceOutput output;
+    if (pieces[i].logits == Piece::Logits::last) {
+      output = s.take_token(sequence, logits->subspan(row++ * vocabulary, vocabulary));
+    }
+    output.sequence = sequence.id;
+    output.prompt_done = std::min(sequence.blocks.tokens, sequence.usage.prompt_tokens);
+    outputs.push_back(std::move(output));
+  }
+  for (const SequenceOutput& output : outputs) {
+    if (!output.finished && !output.error) continue;
+    const auto at = std::find_if(s.running.begin(), s.running.end(),
+                                 [&](const auto& sequence) { return sequence->id == output.sequence; });
+    s.retire(**at);
+    s.finished.push_back(std::move(*at));
+    s.running.erase(at);
+  }
+  return outputs;
+}
+
+}  // namespace vitrine
