@@ -69,6 +69,11 @@ std::vector<TableRow> table_of(const std::vector<SelectedPolicy>& selected) {
   return table;
 }
 
+std::string lifetime_text(int64_t seconds) {
+  constexpr int64_t kDay = 86400;
+  return seconds >= 2 * kDay ? std::to_string(seconds / kDay) + " d" : std::to_string(seconds) + " s";
+}
+
 bool other_party(const DeclaredCookie& declared, const RecipientInfo& setter) {
   const bool first_party = setter.role == RecipientRole::first_party;
   if (declared.party == "first" || declared.provider == "self") return !first_party;
@@ -135,7 +140,7 @@ void publish_findings(const CookieRow& row, const std::string& recipient_name, c
     finding.explanation = {"finding.cookie." + std::string(to_string(issue)),
                            {{"name", row.name},
                             {"recipient", recipient_name},
-                            {"observed", row.max_age ? std::to_string(*row.max_age) : std::string{}},
+                            {"observed", row.max_age ? lifetime_text(*row.max_age) : std::string{}},
                             {"declared", issue == CookieIssue::other_party ? row.table_provider : row.table_lifetime}}};
     if (issue == CookieIssue::undeclared && !missing.empty()) {  // it may stand in a table that is not held
       finding.verdict = Verdict::not_testable;

@@ -68,6 +68,10 @@ void put_front(Dictionary& page, const ReportView& view) {
     put_if(row, "VOLUME", finding.volume);
     if (!finding.quotes.empty()) put_quote(*row.AddSectionDictionary("QUOTE"), finding.quotes.front());
   });
+  if (Dictionary* list = wrapper(page, "WORST_COOKIES", nullptr, view.worst_cookies)) {
+    each(*list, "WORST_COOKIE", view.worst_cookies,
+         [](Dictionary& row, const std::string& text) { put(row, "TEXT", text); });
+  }
   put_facts(page, "CONFIDENCE", view.confidence);
   put_texts(page, "LIMIT", view.limits);
   put(page, "COVERAGE_SUMMARY", view.coverage.summary);

@@ -31,6 +31,7 @@ class Summary {
     head();
     verdicts();
     worst();
+    worst_cookies();
     declared();
     coverage();
     rules();
@@ -94,6 +95,10 @@ class Summary {
         page_.wrapped("     ", "“" + shorten(quote.quote, room) + "” – " + quote.document);
       }
     }
+  }
+
+  void worst_cookies() {  // one line: the page has the others
+    if (!view_.worst_cookies.empty()) page_.wrapped("  – ", view_.worst_cookies.front());
   }
 
   void declared() {

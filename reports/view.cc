@@ -77,9 +77,13 @@ void ViewBuilder::add_summary() {
   }
   const auto count = [&](Verdict verdict) { return result_.verdict_counts[static_cast<size_t>(verdict)]; };
   if (!result_.findings.empty()) {
+    uint64_t total = 0;  // leads are counted apart
+    for (uint64_t each : result_.verdict_counts) total += each;
     view_.summary.push_back(fill("summary.verdicts", {{"contradicted", group_digits(count(Verdict::contradicted))},
                                                       {"ambiguous", group_digits(count(Verdict::ambiguous))},
+                                                      {"total", group_digits(total)},
                                                       {"omitted", group_digits(count(Verdict::omitted))},
+                                                      {"vague", group_digits(count(Verdict::vague))},
                                                       {"clear", group_digits(count(Verdict::clear))}}));
   }
   uint64_t leads = 0;

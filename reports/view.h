@@ -215,7 +215,8 @@ struct ReportView {
   std::vector<std::string> summary;  // sentences of the first screen
   std::string leads;                 // how many findings are leads, counted in no tile; may be empty
   std::vector<Tile> tiles;
-  std::vector<size_t> worst;     // indices in `findings`
+  std::vector<size_t> worst;  // indices in `findings`
+  std::vector<std::string> worst_cookies;
   std::vector<Fact> confidence;  // certain / probable / unconfirmed
   std::vector<std::string> limits;
 

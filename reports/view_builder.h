@@ -33,6 +33,7 @@ class ViewBuilder {
   FindingView finding_view(const Finding& finding);
   QuoteView quote_view(const StatementRef& statement, bool with_breadth);
   void add_out_of_reach();
+  std::vector<const Finding*> in_order() const;
   void choose_worst();
   // view_recipients.cc
   void add_recipients();
@@ -44,6 +45,7 @@ class ViewBuilder {
   void add_coverage();
   // view_rules.cc
   void add_cookies();
+  std::string named(std::string message, std::string_view type) const;
   void add_rules();
 
   // ---- words ----

@@ -47,7 +47,7 @@ void ViewBuilder::add_coverage() {
     for (size_t i = 0; i < kCauses; ++i) {
       const auto cause = static_cast<Cause>(i);
       if (cause == Cause::decoded || sent[cause] == 0) continue;
-      causes.push_back(t("cause." + std::string(to_string(cause))) + " " + bytes_text(sent[cause]));
+      causes.push_back(bytes_text(sent[cause]) + " (" + t("cause." + std::string(to_string(cause))) + ")");
     }
     section.summary = fill("coverage.summary-some", {{"percent", percent_text(sent[Cause::decoded], sent.total())},
                                                      {"causes", joined(causes, causes.size())}});

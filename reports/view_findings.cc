@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 
 #include "reports/plain_text.h"
 #include "reports/view_builder.h"
@@ -72,7 +73,7 @@ FindingView ViewBuilder::finding_view(const Finding& finding) {
   } else {
     std::vector<std::string> causes;
     for (const auto& [cause, bytes] : finding.coverage.undecoded) {
-      causes.push_back(t("cause." + std::string(to_string(cause))) + " " + bytes_text(bytes));
+      causes.push_back(bytes_text(bytes) + " (" + t("cause." + std::string(to_string(cause))) + ")");
     }
     view.coverage = fill("coverage.some-read", {{"percent", percent_text(finding.coverage.decoded, total)},
                                                 {"causes", joined(causes, causes.size())}});
@@ -114,22 +115,39 @@ FindingView ViewBuilder::finding_view(const Finding& finding) {
   return view;
 }
 
+// By verdict, leads behind the rest; then what tells most of a person, others
+// before the service itself, the surer before the less sure.
+std::vector<const Finding*> ViewBuilder::in_order() const {
+  std::vector<std::pair<std::tuple<Verdict, bool, int, int, int>, const Finding*>> order;
+  for (const Finding& finding : result_.findings) {
+    const RecipientInfo* info = recipient(finding.recipient);
+    const bool first_party = info != nullptr && info->role == RecipientRole::first_party;
+    order.push_back({{finding.verdict, finding.is_lead(), type_weight(finding.type), first_party ? 1 : 0,
+                      -static_cast<int>(finding.observation)},
+                     &finding});
+  }
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<const Finding*> out;
+  for (const auto& [key, finding] : order) out.push_back(finding);
+  return out;
+}
+
 void ViewBuilder::add_findings() {
   size_t left_out = 0;
-  for (const Finding& finding : result_.findings) {
-    std::vector<FindingView>& list = finding.kind == FindingKind::flow       ? view_.findings
-                                     : finding.kind == FindingKind::declared ? view_.declared
-                                                                             : view_.cookie_findings;
+  for (const Finding* finding : in_order()) {
+    std::vector<FindingView>& list = finding->kind == FindingKind::flow       ? view_.findings
+                                     : finding->kind == FindingKind::declared ? view_.declared
+                                                                              : view_.cookie_findings;
     if (list.size() >= kMaxFindingRows) {
       ++left_out;
       continue;
     }
-    FindingView row = finding_view(finding);
-    const char prefix = finding.kind == FindingKind::flow ? 'f' : finding.kind == FindingKind::declared ? 'd' : 'c';
+    FindingView row = finding_view(*finding);
+    const char prefix = finding->kind == FindingKind::flow ? 'f' : finding->kind == FindingKind::declared ? 'd' : 'c';
     row.number = std::to_string(list.size() + 1);
     row.anchor = prefix + row.number;
     if (list.empty() || list.back().key != row.key) row.group = row.symbol + " " + t("printed." + row.key);
-    finding_anchors_.emplace(finding.id, row.anchor);
+    finding_anchors_.emplace(finding->id, row.anchor);
     list.push_back(std::move(row));
   }
   if (!view_.cookie_findings.empty()) {
@@ -138,24 +156,19 @@ void ViewBuilder::add_findings() {
   if (left_out != 0) view_.more_findings = fill("more.findings", {{"count", group_digits(left_out)}});
 }
 
+// Only what asks something of a reader; the first of the list, which is in order.
 void ViewBuilder::choose_worst() {
-  // Only what asks something of a reader. By verdict; then what tells most of a
-  // person, others before the service itself, the surer before the less sure.
-  std::vector<std::pair<std::tuple<Verdict, int, int, int, size_t>, size_t>> order;
-  size_t row = 0;
-  for (const Finding& finding : result_.findings) {
-    if (finding.kind != FindingKind::flow) continue;
-    if (row >= view_.findings.size()) break;
-    const size_t index = row++;
-    if (finding.verdict > Verdict::vague || finding.is_lead()) continue;
-    const RecipientInfo* info = recipient(finding.recipient);
-    const bool first_party = info != nullptr && info->role == RecipientRole::first_party;
-    order.push_back({{finding.verdict, type_weight(finding.type), first_party ? 1 : 0,
-                      -static_cast<int>(finding.observation), index},
-                     index});
+  const auto asks = [](const FindingView& row) {
+    return row.lead.empty() &&
+           (row.key == to_string(Verdict::contradicted) || row.key == to_string(Verdict::ambiguous) ||
+            row.key == to_string(Verdict::omitted) || row.key == to_string(Verdict::vague));
+  };
+  for (size_t i = 0; i < view_.findings.size() && view_.worst.size() < 5; ++i) {
+    if (asks(view_.findings[i])) view_.worst.push_back(i);
   }
-  std::sort(order.begin(), order.end());
-  for (size_t i = 0; i < order.size() && i < 5; ++i) view_.worst.push_back(order[i].second);
+  for (const FindingView& row : view_.cookie_findings) {
+    if (asks(row) && view_.worst_cookies.size() < 3) view_.worst_cookies.push_back(row.explanation);
+  }
 }
 
 void ViewBuilder::add_out_of_reach() {

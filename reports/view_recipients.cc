@@ -28,6 +28,8 @@ void ViewBuilder::add_recipients() {
     row.role = t("role." + std::string(to_string(info->role)));
     std::vector<std::string> categories;
     for (const std::string& category : info->categories) categories.push_back(locale_.word("category", category));
+    // "the service itself" is both a role and a category.
+    std::erase(categories, row.role);
     row.categories = joined(categories, 6);
     row.hosts = joined(info->hosts, 6);
     row.note = printable(info->note);

@@ -6,6 +6,23 @@
 #include "reports/words.h"
 
 namespace vitrine {
+namespace {
+
+// A row of a cookie table is quoted without the bars at its ends.
+std::string_view without_outer_bars(std::string_view quote) {
+  const auto edge = [](char c) { return c == '|' || c == ' '; };
+  while (!quote.empty() && edge(quote.front())) quote.remove_prefix(1);
+  while (!quote.empty() && edge(quote.back())) quote.remove_suffix(1);
+  return quote;
+}
+
+}  // namespace
+
+// Rule files name a kind of data by its id; a reader knows its label.
+std::string ViewBuilder::named(std::string message, std::string_view type) const {
+  if (type.empty() || !message.starts_with(type)) return message;
+  return type_label(type) + message.substr(type.size());
+}
 
 void ViewBuilder::add_cookies() {
   for (const CookieRow& cookie : result_.cookies) {
@@ -16,8 +33,11 @@ void ViewBuilder::add_cookies() {
     row.recipient = recipient_name(cookie.recipient);
     row.attributed = cookie.attributed;
     row.direction = t(cookie.set && cookie.sent ? "cookie.set-and-sent" : cookie.set ? "cookie.set" : "cookie.sent");
-    row.lifetime =
-        cookie.max_age ? duration_text(*cookie.max_age) : t(cookie.set ? "cookie.session" : "cookie.lifetime-unknown");
+    // A lifetime of nothing removes a cookie; one that was also sent had lived until then.
+    const bool removed = cookie.max_age && *cookie.max_age == 0;
+    row.lifetime = cookie.max_age && !removed ? duration_text(*cookie.max_age)
+                   : removed && !cookie.sent  ? t("cookie.removed")
+                                              : t(cookie.set ? "cookie.session" : "cookie.lifetime-unknown");
     std::vector<std::string> attributes;
     if (cookie.set) {
       attributes.push_back(t(cookie.secure ? "cookie.secure" : "cookie.not-secure"));
@@ -38,7 +58,7 @@ void ViewBuilder::add_cookies() {
       if (!cookie.table_provider.empty()) table.push_back(cookie.table_provider);
       if (!cookie.table_category.empty()) table.push_back(cookie.table_category);
       row.table = policy_name(*cookie.table_policy) + ": " + joined(table, table.size());
-      row.quote = printable(cookie.quote);
+      row.quote = printable(without_outer_bars(cookie.quote));
     }
     row.as_declared = cookie.attributed && cookie.issues.empty() && cookie.table_policy.has_value();
     row.evidence = links(cookie.evidence, {});
@@ -86,7 +106,7 @@ void ViewBuilder::add_rules() {
     for (const RuleHit& hit : rule.hits) {
       if (row.hits.size() >= kMaxHitRows) break;
       HitView shown;
-      shown.message = printable(korean ? hit.message_ko : hit.message_en);
+      shown.message = named(printable(korean ? hit.message_ko : hit.message_en), hit.type);
       shown.note = printable(hit.note);
       auto at = finding_anchors_.find(hit.finding);
       if (at != finding_anchors_.end()) shown.finding_anchor = at->second;
@@ -103,6 +123,16 @@ void ViewBuilder::add_rules() {
     view_.rules.back().rules.push_back(std::move(row));
   }
   close_file();
+  // What speaks about this recording first; files whose rules all lie aside last.
+  const auto rank = [](const RuleFileView& file) {
+    const auto has = [&](RuleStatus status) {
+      return std::any_of(file.rules.begin(), file.rules.end(),
+                         [&](const RuleView& rule) { return rule.key == to_string(status); });
+    };
+    return has(RuleStatus::evidence) ? 0 : has(RuleStatus::not_testable) || has(RuleStatus::nothing_seen) ? 1 : 2;
+  };
+  std::stable_sort(view_.rules.begin(), view_.rules.end(),
+                   [&](const RuleFileView& a, const RuleFileView& b) { return rank(a) < rank(b); });
 }
 
 }  // namespace vitrine

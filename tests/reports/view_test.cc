@@ -103,7 +103,7 @@ TEST(View, CoverageCountsTheSubjectsHostsOnly) {
   const ReportView view = view_of(sample_result());
   EXPECT_EQ(
       view.coverage.summary,
-      "81.8 % of what the client sent to these recipients could be read. Not read: no key 12.0 kB, opaque 882 B.");
+      "81.8 % of what the client sent to these recipients could be read. Not read: 12.0 kB (no key), 882 B (opaque).");
   for (const CoverageRow& row : view.coverage.rows) {
     int width = 0;
     for (const BarSegment& segment : row.segments) width += segment.width;
