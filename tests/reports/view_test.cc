@@ -43,7 +43,7 @@ TEST(View, LeadsAreCountedApartAndNeverAmongTheWorst) {
   const ReportView view = view_of(result);
   EXPECT_EQ(view.worst.size(), before);
   for (size_t index : view.worst) EXPECT_TRUE(view.findings[index].lead.empty());
-  EXPECT_FALSE(view.findings.front().lead.empty());
+  EXPECT_FALSE(view.findings[1].lead.empty()) << "behind the others of its verdict";
   EXPECT_EQ(view.tiles.front().count, "1") << "the lead is not counted as a contradiction";
   EXPECT_EQ(view.leads, "Counted apart, as leads with an unconfirmed observation: 2.");
   EXPECT_EQ(view.summary.back(), view.leads);
