@@ -1,0 +1,76 @@
+// `vitrine generate` and `vitrine chat` as a user runs them, on a synthetic file in DeepSeek-V3's shape: few layers,
+// but 256 experts, groups, selection bias, latent attention, YaRN.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/known_models.h"
+#include "tests/cli/program.h"
+#include "tests/synthetic/synthetic_model.h"
+
+namespace vitrine::cli {
+namespace {
+
+using nlohmann::json;
+
+std::string deepseek(const TempFolder& folder, Type type, MlaLayout layout) {
+  ModelConfig config = *known_model("deepseek-v3");
+  config.layers = 3;
+  config.mtp_layers = 0;
+  config.embedding = 256;
+  config.vocabulary = 512;
+  config.ffn = 512;
+  config.heads = config.kv_heads = 4;
+  config.mla->q_lora_rank = 256;
+  config.moe->expert_ffn = 256;
+  config.moe->leading_dense = 1;
+  const std::string path = folder.path("model.gguf");
+  auto sink = write_to_file(path);
+  EXPECT_TRUE(sink && write_synthetic_model(config, {.type = type, .mla_layout = layout}, std::move(*sink)));
+  return path;
+}
+
+json generate(const std::string& model, std::vector<std::string> more) {
+  std::vector<std::string> arguments = {"generate", "-m", model, "--json", "--max-tokens", "8"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  const Outcome outcome = vitrine(arguments);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json document = json::parse(outcome.out, nullptr, false);
+  EXPECT_TRUE(document.is_object()) << outcome.out;
+  return document;
+}
+
+TEST(Generate, DeepseekV3Shape) {
+  for (const MlaLayout layout : {MlaLayout::split, MlaLayout::combined}) {
+    const TempFolder folder;
+    const std::string model = deepseek(folder, Type::q4_k, layout);
+    const json answer = generate(model, {"-p", "the man", "--logprobs", "2"});
+    EXPECT_EQ(answer["architecture"], "deepseek2");
+    EXPECT_GE(answer["prompt_tokens"], 7);
+    ASSERT_EQ(answer["tokens"].size(), answer["generated_tokens"]);
+    ASSERT_GE(answer["tokens"].size(), 1u);
+    ASSERT_EQ(answer["logprobs"].size(), answer["tokens"].size());
+    const json& first = answer["logprobs"][0];
+    EXPECT_EQ(first["top"].size(), 2u);
+    EXPECT_EQ(first["id"], first["top"][0]["id"]) << "greedy: the most probable token";
+    EXPECT_LE(first["logprob"], 0);
+    EXPECT_EQ(generate(model, {"-p", "the man", "--threads", "1"})["tokens"], answer["tokens"]);
+    EXPECT_EQ(generate(model, {"-p", "the man", "--temperature", "1.5", "--seed", "3"})["tokens"],
+              generate(model, {"-p", "the man", "--temperature", "1.5", "--seed", "3"})["tokens"]);
+  }
+}
+
+TEST(Generate, SaysWhatIsWrong) {
+  const TempFolder folder;
+  const std::string model = deepseek(folder, Type::q8_0, MlaLayout::split);
+  const auto code = [&](std::vector<std::string> arguments) { return vitrine(arguments).exit_code; };
+  EXPECT_EQ(code({"generate", "-m", folder.path("none.gguf"), "-p", "x"}), 3);
+  EXPECT_EQ(code({"generate", "-m", VITRINE_SOURCE_DIR "/tests/golden/gguf/tensors.gguf", "-p", "x"}), 3);
+  EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--temperature", "nan"}), 2);
+  EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--context", "999999999"}), 2);
+  EXPECT_EQ(code({"generate", "-m", model, "-p", "the man in the hat", "--context", "4"}), 3);
+  EXPECT_EQ(code({"generate", "-p", "x"}), 2);
+}
+
+}  // namespace
+}  // namespace vitrine::cli
