@@ -18,6 +18,7 @@ class ProcessFlows {
   explicit ProcessFlows(pid_t root) : root_(root) {}
   void look();  // one poll
   std::vector<FlowComment> flows() const;
+  size_t size() const { return flows_.size(); }
 
  private:
   void find_tree();

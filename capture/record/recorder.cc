@@ -205,6 +205,7 @@ Result<RecordSummary> record(const RecordOptions& options, const RecordProgress&
     // hands over its first packet.
     if (flows && ended_at < 0 && at - last_look > (writer.syn_seen || at < 2 ? 0.002 : 0.05)) {
       flows->look();
+      summary.flows = flows->size();
       last_look = elapsed();
     }
     if (child > 0 && ended_at < 0 && waitpid(child, &summary.command_status, WNOHANG) == child) ended_at = at;
