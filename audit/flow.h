@@ -64,9 +64,9 @@ struct CanaryKey {
 };
 class FlowCollector : public FieldSink {
  public:
-  static constexpr size_t kMaxContexts = 65'536;
-  static constexpr size_t kMaxCookies = 65'536;
-  static constexpr size_t kMaxEndpoints = 262'144;
+  static constexpr size_t kMaxContexts = 16'384;
+  static constexpr size_t kMaxCookies = 4'096;
+  static constexpr size_t kMaxEndpoints = 65'536;
 
   // REQUIRES: inputs outlives this.
   explicit FlowCollector(const AuditInputs& inputs);

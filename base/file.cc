@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <vector>
@@ -181,6 +182,21 @@ Bytes SpillBuffer::view() {
     mapped_ = size_;
   }
   return {static_cast<const uint8_t*>(mapping_), static_cast<size_t>(mapped_)};
+}
+
+Status SpillBuffer::read(uint64_t offset, uint64_t length, const std::function<Status(std::string_view)>& each) const {
+  if (descriptor_ < 0) return each(std::string_view(memory_).substr(offset, length));
+  std::string piece(static_cast<size_t>(std::min<uint64_t>(length, 1 << 20)), '\0');
+  while (length > 0) {
+    const size_t want = static_cast<size_t>(std::min<uint64_t>(length, piece.size()));
+    const ssize_t got = ::pread(descriptor_, piece.data(), want, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return fail(ErrorCode::limit, reason("cannot read what was spilled"));
+    if (Status status = each(std::string_view(piece).substr(0, static_cast<size_t>(got))); !status) return status;
+    offset += static_cast<uint64_t>(got);
+    length -= static_cast<uint64_t>(got);
+  }
+  return {};
 }
 
 void SpillBuffer::unmap() {

@@ -1,6 +1,7 @@
 // Files at the edge of the program: mapped for reading, private for writing.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -65,6 +66,9 @@ class SpillBuffer {
   Status append(Bytes bytes);
   uint64_t size() const { return size_; }
   Bytes view();  // valid until the next append or destruction
+  // Hands [offset, offset + length) to `each` in pieces without mapping it: the
+  // memory needed does not grow with the size. REQUIRES: the range was appended.
+  Status read(uint64_t offset, uint64_t length, const std::function<Status(std::string_view)>& each) const;
   void clear();
 
  private:

@@ -35,11 +35,12 @@ class AuditConsumer : public ShardConsumer, private FieldSink {
   void issue(Issue issue) override { issues_.issue(std::move(issue)); }
 
   FlowCollector& collector() { return collector_; }
-  // What the keystroke detector had no room for was not looked at: an all-clear
-  // must know.
+  // What the detectors had no room for was not looked at: an all-clear must know.
   void report_missed() {
     if (line_.missed() > 0)
       issues_.issue({Cause::truncated, "audit: a part with more values than are searched for keystroke timing", 0, 0});
+    if (sampler_.missed() > 0)
+      issues_.issue({Cause::truncated, "audit: a part with more texts than are searched for drafts", 0, 0});
   }
 
  private:

@@ -8,7 +8,16 @@ void DraftSampler::take(const Field& field, const PatternTable& patterns, Output
                         std::vector<OwnedDraftSample>& out) {
   if (!is_draft_candidate(field)) return;
   const Exchange& exchange = *field.exchange;
-  if (!brief_ || exchange.id != exchange_) {
+  const bool same_exchange = brief_ != nullptr && exchange.id == exchange_;
+  if (!same_exchange || position != position_) {
+    position_ = position;
+    taken_ = 0;
+  }
+  if (taken_++ >= kMaxPerPart) {
+    ++missed_;
+    return;
+  }
+  if (!same_exchange) {
     exchange_ = exchange.id;
     brief_ = std::make_shared<const ExchangeBrief>(brief_of(exchange));
     endpoint_ = endpoint_path(exchange.path);

@@ -39,14 +39,20 @@ struct DraftOutput : ShardOutput {
 // Makes samples of one shard's fields.
 class DraftSampler {
  public:
-  // Appends to `out` when `field` is a candidate.
+  // Appends to `out` when `field` is a candidate; a part gives kMaxPerPart at
+  // most, so that one body of a million texts needs no memory for them all.
   void take(const Field& field, const PatternTable& patterns, OutputPosition position,
             std::vector<OwnedDraftSample>& out);
+  uint64_t missed() const { return missed_; }  // candidates beyond that
 
  private:
+  static constexpr size_t kMaxPerPart = 4096;
   ExchangeId exchange_;
   std::shared_ptr<const ExchangeBrief> brief_;
   std::string endpoint_;
+  OutputPosition position_;  // of the part
+  size_t taken_ = 0;         // from it
+  uint64_t missed_ = 0;
 };
 
 class DraftStage : private DraftSink {

@@ -64,6 +64,7 @@ class FieldsConsumer : public ShardConsumer, private FieldSink {
     sampler_.take(field, line_.extractor().patterns(), position_, output_->drafts);
     if (flags_.typed && field.type == 0) return;
     writer_.append(output_->bytes, field, knowledge_.taxonomy.id(field.type));
+    output_->bound_memory();
   }
 
   const Knowledge& knowledge_;

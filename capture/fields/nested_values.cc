@@ -265,6 +265,12 @@ Extraction::Opening Extraction::open_base64(const Value& value, CharClasses clas
       descend(inner, kind, {0, decoded.size()}, inflated.bytes, inside);
       return Opening::opened;
     }
+    if (inflated.state == Decompressor::State::bound) {
+      // It is compressed, and what it holds was not looked at.
+      issue(Cause::truncated, "fields: a part decodes to more bytes than are kept");
+      entropy = byte_entropy(bytes);
+      return Opening::opaque;
+    }
   }
   if (opaque_size && decoded.size() >= kOpaqueBytes && dense_base64(text, classes) && !is_printable_text(decoded)) {
     entropy = byte_entropy(bytes);
@@ -278,7 +284,12 @@ Extraction::Opening Extraction::open_hex(const Value& value, Place place, float&
   if (text.size() < kMinHex || text.size() % 2 != 0) return Opening::closed;
   std::string& decoded = scratch(value.depth).decoded;
   decoded.clear();
-  if (text.size() / 2 > budget() || !hex_decode(text, decoded)) return Opening::closed;
+  if (text.size() / 2 > budget()) {
+    if (hex_decode(head_of(text, 64), decoded))
+      issue(Cause::truncated, "fields: a part decodes to more bytes than are kept");
+    return Opening::closed;
+  }
+  if (!hex_decode(text, decoded)) return Opening::closed;
   if (reads_like_text(decoded) || is_json_container(decoded, limits_.json_depth, false) ||
       (!media_type(as_bytes(decoded)).empty() && decoded.size() > kOpaqueBytes)) {
     if (!spend(decoded.size())) return Opening::closed;

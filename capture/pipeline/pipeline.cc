@@ -206,9 +206,25 @@ Result<PipelineSummary> run_pipeline(PacketReader& packets, const SecretStore& s
   return summary;
 }
 
+void ShardOutput::spill() {
+  if (no_room_) return;
+  no_room_ = !spilled_.append(as_bytes(bytes));
+  if (!no_room_) std::string().swap(bytes);
+}
+
+Status ShardOutput::write(uint64_t begin, uint64_t end, const std::function<Status(std::string_view)>& each) const {
+  const uint64_t in_file = spilled_.size();
+  if (begin < in_file) {
+    if (Status status = spilled_.read(begin, std::min(end, in_file) - begin, each); !status) return status;
+    begin = std::min(end, in_file);
+  }
+  if (begin == end) return {};
+  return each(std::string_view(bytes).substr(static_cast<size_t>(begin - in_file), static_cast<size_t>(end - begin)));
+}
+
 Status write_in_order(std::span<std::unique_ptr<ShardOutput>> outputs,
                       const std::function<Status(std::string_view)>& write) {
-  if (outputs.size() == 1) return write(outputs[0]->bytes);
+  if (outputs.size() == 1) return outputs[0]->write(0, outputs[0]->size(), write);
   std::vector<size_t> next(outputs.size(), 0);
   for (;;) {
     size_t best = outputs.size();
@@ -219,11 +235,8 @@ Status write_in_order(std::span<std::unique_ptr<ShardOutput>> outputs,
     }
     if (best == outputs.size()) return {};
     const auto& marks = outputs[best]->marks;
-    const size_t begin = next[best] == 0 ? 0 : marks[next[best] - 1].end;
-    if (Status written = write(std::string_view(outputs[best]->bytes).substr(begin, marks[next[best]].end - begin));
-        !written) {
-      return written;
-    }
+    const uint64_t begin = next[best] == 0 ? 0 : marks[next[best] - 1].end;
+    if (Status written = outputs[best]->write(begin, marks[next[best]].end, write); !written) return written;
     ++next[best];
   }
 }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/result.h"
 #include "capture/net/packet_reader.h"
 #include "capture/pipeline/issue_log.h"
@@ -26,23 +27,37 @@ struct ShardOutput {
   virtual ~ShardOutput() = default;
   struct Mark {
     OutputPosition position;
-    size_t end = 0;  // of the piece in `bytes`; it begins where the one before ends
+    uint64_t end = 0;  // of the piece in the whole text; it begins where the one before ends
   };
-  std::string bytes;
+  std::string bytes;  // the text, behind what was spilled
   std::vector<Mark> marks;
 
+  uint64_t size() const { return spilled_.size() + bytes.size(); }
   void clear() {
     bytes.clear();
     marks.clear();
+    spilled_.clear();
   }
   // Text appended to bytes since the last call belongs to `position`.
   void mark(OutputPosition position) {
     if (!marks.empty() && marks.back().position == position) {
-      marks.back().end = bytes.size();
-    } else if (bytes.size() > (marks.empty() ? 0 : marks.back().end)) {
-      marks.push_back({position, bytes.size()});
+      marks.back().end = size();
+    } else if (size() > (marks.empty() ? 0 : marks.back().end)) {
+      marks.push_back({position, size()});
     }
   }
+  // One part can say a thousand times its bytes. To be called as text is
+  // appended: beyond kSpill it waits in a file for the merge, not in memory.
+  void bound_memory() {
+    if (bytes.size() >= kSpill) spill();
+  }
+  Status write(uint64_t begin, uint64_t end, const std::function<Status(std::string_view)>& each) const;
+
+ private:
+  static constexpr size_t kSpill = 32 << 20;
+  void spill();
+  SpillBuffer spilled_{0};
+  bool no_room_ = false;  // on the disk: the rest stays in memory
 };
 
 // Outputs between a shard's thread, which fills them, and the merge's thread,

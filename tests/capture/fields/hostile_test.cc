@@ -43,8 +43,11 @@ TEST(Hostile, DecompressionBombsStopAtTheBudget) {
   Collector c(limits);
   c.replay = false;
   c.body("{\"v\":\"" + bomb + "\",\"w\":\"" + bomb + "\"}", "application/json");
-  EXPECT_EQ(c.fields.size(), 2u);
+  ASSERT_EQ(c.fields.size(), 2u);
   EXPECT_EQ(c.fields[0].path, "body|json/v");
+  // What was not looked at is no text that was read.
+  EXPECT_TRUE(c.fields[0].opaque);
+  EXPECT_TRUE(c.fields[1].opaque);
 }
 
 TEST(Hostile, AMillionKeysInOneObject) {
