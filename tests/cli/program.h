@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -48,6 +50,7 @@ inline std::string contents(const std::string& path) {
 struct Outcome {
   int exit_code = -1;  // -1: it ended by a signal
   std::string out, err;
+  long peak_mb = 0;  // of its memory
 };
 
 inline std::string quoted(const std::string& argument) {
@@ -61,8 +64,16 @@ inline Outcome run_command(const std::string& program, const std::vector<std::st
   std::string command = "NO_COLOR=1 " + quoted(program);
   for (const std::string& argument : arguments) command += " " + quoted(argument);
   command += " >" + quoted(folder.path("out")) + " 2>" + quoted(folder.path("err")) + " </dev/null";
-  const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, contents(folder.path("out")), contents(folder.path("err"))};
+  const pid_t child = fork();
+  if (child == 0) {
+    execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    _exit(127);
+  }
+  int status = -1;
+  rusage usage{};
+  if (child < 0 || wait4(child, &status, 0, &usage) != child) ADD_FAILURE() << "cannot run " << program;
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, contents(folder.path("out")), contents(folder.path("err")),
+          usage.ru_maxrss / 1024};
 }
 
 inline Outcome vitrine(const std::vector<std::string>& arguments) { return run_command(VITRINE_PROGRAM, arguments); }

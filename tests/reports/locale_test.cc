@@ -39,10 +39,11 @@ TEST(Locale, BothLanguagesHaveTheSameIdsAndPlaceholders) {
 
 TEST(Locale, KoreanIsKorean) {
   size_t hangul = 0;
-  for (const auto& [id, text] : Locale::of("ko").texts()) {
+  const Locale korean = Locale::of("ko");  // a range-for would not keep it alive
+  for (const auto& [id, text] : korean.texts()) {
     hangul += text.find_first_of("\xea\xeb\xec\xed") != std::string::npos;
   }
-  EXPECT_GT(hangul, Locale::of("ko").texts().size() * 9 / 10);
+  EXPECT_GT(hangul, korean.texts().size() * 9 / 10);
 }
 
 TEST(Locale, WordingLintPasses) {
