@@ -35,7 +35,7 @@ enum class Decoder : uint8_t {
   multipart,  // one part's body
   json,       // a value in a JSON text
   text,       // the whole as text
-  latin1,   // characters that stand for one byte each: ISO 8859-1
+  latin1,     // characters that stand for one byte each: ISO 8859-1
   base64,
   base64url,
   hex,

@@ -13,8 +13,8 @@ namespace {
 // in the processor's cache when the merge writes it; the batches in flight let
 // a shard run ahead of another while its connections are the busy ones.
 constexpr size_t kBatchPackets = 1024;
-constexpr uint64_t kBatchBytes = 128 << 10;
-constexpr size_t kBatchesInFlight = 64;
+constexpr uint64_t kBatchBytes = 256 << 10;
+constexpr size_t kBatchesInFlight = 24;
 // A connection without a packet for this long (capture time) is closed; TCP
 // keep-alives default to 45-75 s in browsers, long polls to a few minutes.
 constexpr int64_t kIdleNs = 600ll * 1'000'000'000;

@@ -159,7 +159,8 @@ TEST(ContentCoding, GzipMembersAndTrailingBytes) {
 TEST(ContentCoding, WholeBodiesTheQuickWay) {
   std::string text;
   for (int i = 0; i < 20'000; ++i) text += "value " + std::to_string(i * 7919) + "\n";
-  for (const auto& [kind, coded] : {std::pair{Decoder::gzip, gzip(text)}, std::pair{Decoder::zlib, deflated(text, 15)}}) {
+  for (const auto& [kind, coded] :
+       {std::pair{Decoder::gzip, gzip(text)}, std::pair{Decoder::zlib, deflated(text, 15)}}) {
     std::string out;
     ASSERT_TRUE(inflate_whole(kind, as_bytes(coded), text.size(), out));
     EXPECT_EQ(out, text);
@@ -172,7 +173,8 @@ TEST(ContentCoding, WholeBodiesTheQuickWay) {
     EXPECT_FALSE(inflate_whole(kind, as_bytes(damaged), text.size(), out));
   }
   std::string out;
-  EXPECT_FALSE(inflate_whole(Decoder::zlib, as_bytes(deflated(text, -15)), text.size(), out)) << "raw deflate is left to the Decompressor";
+  EXPECT_FALSE(inflate_whole(Decoder::zlib, as_bytes(deflated(text, -15)), text.size(), out))
+      << "raw deflate is left to the Decompressor";
   EXPECT_FALSE(inflate_whole(Decoder::br, as_bytes(brotli(text)), text.size(), out));
   EXPECT_FALSE(inflate_whole(Decoder::gzip, {}, text.size(), out));
 }
