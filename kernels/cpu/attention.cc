@@ -14,10 +14,6 @@
 namespace vitrine::cpu {
 namespace {
 
-int64_t values_per_token(const KvShape& s) {
-  return s.kind == KvShape::Kind::mla ? s.k_dim : s.kv_heads * (s.k_dim + s.v_dim);
-}
-
 int32_t int_at(const Tensor& t, int64_t i, int64_t j = 0) {
   return static_cast<const int32_t*>(t.data)[i + j * t.stride[1]];
 }
@@ -28,7 +24,7 @@ struct Layout {
       : shape(cache.shape),
         base(static_cast<uint8_t*>(cache.data.data())),
         element(block_bytes(shape.type)),
-        page_bytes(static_cast<size_t>(shape.page_tokens * values_per_token(shape)) * element) {}
+        page_bytes(static_cast<size_t>(shape.page_tokens * door::kv_elements(shape)) * element) {}
 
   uint8_t* key(int64_t page, int64_t head, int64_t offset) const {
     return at(page, (head * shape.page_tokens + offset) * shape.k_dim);
@@ -50,32 +46,19 @@ struct Layout {
 }  // namespace
 
 uint64_t CpuOps::kv_page_bytes(const KvShape& shape) const {
-  return static_cast<uint64_t>(shape.page_tokens * values_per_token(shape)) * block_bytes(shape.type);
+  return static_cast<uint64_t>(shape.page_tokens * door::kv_elements(shape)) * block_bytes(shape.type);
 }
 
 Result<KvCache> CpuOps::alloc_kv(const KvShape& shape) {
-  const bool mla = shape.kind == KvShape::Kind::mla;
-  const int64_t p = shape.page_tokens;
-  constexpr int64_t kLimit = 1 << 20;
-  if (!supports(Op::kv_cache, shape.type)) return fail(ErrorCode::unsupported, "a cache holds F32, F16 or BF16");
-  if (p < 16 || p > 256 || (p & (p - 1)) != 0) return fail(ErrorCode::usage, "page_tokens: a power of two, 16 to 256");
-  if (shape.pages < 1 || shape.kv_heads < 1 || shape.k_dim < 1 || shape.v_dim < 1 || shape.kv_heads > kLimit ||
-      shape.k_dim > kLimit || shape.v_dim > kLimit || shape.pages > (int64_t{1} << 31) ||
-      (mla && (shape.kv_heads != 1 || shape.v_dim > shape.k_dim))) {
-    return fail(ErrorCode::malformed, "no cache has such a shape");
-  }
-  uint64_t bytes = 0;
-  if (__builtin_mul_overflow(kv_page_bytes(shape), static_cast<uint64_t>(shape.pages), &bytes)) {
-    return fail(ErrorCode::limit, "no memory for such a cache");
-  }
-  Result<Buffer> data = alloc(bytes);
+  const Result<uint64_t> bytes = door::kv_bytes(shape);
+  if (!bytes) return tl::unexpected(bytes.error());
+  Result<Buffer> data = alloc(*bytes);
   if (!data) return tl::unexpected(data.error());
   return KvCache{shape, std::move(*data)};
 }
 
 void CpuOps::kv_copy_page(KvCache& cache, int64_t from, int64_t to) {
-  const int64_t pages = cache.shape.pages;
-  if (!require(from >= 0 && from < pages && to >= 0 && to < pages, "kv_copy_page", "pages of the cache")) return;
+  if (!fits("kv_copy_page", door::kv_copy_page(cache.shape, from, to))) return;
   const Layout layout(cache);
   if (from != to) std::memcpy(layout.at(to, 0), layout.at(from, 0), layout.page_bytes);
 }
@@ -83,10 +66,6 @@ void CpuOps::kv_copy_page(KvCache& cache, int64_t from, int64_t to) {
 // Every page a token's positions use must exist.
 bool CpuOps::check_batch(std::string_view op, const KvCache& cache, const Batch& batch, int64_t tokens) {
   const int64_t blocks = batch.block_table.ne[0], sequences = batch.block_table.ne[1];
-  if (!require(is_i32(batch.seq, tokens) && is_i32(batch.pos, tokens) && is_i32(batch.block_table, blocks, sequences),
-               op, "a batch of i32 seq [T], pos [T], block_table [blocks, sequences]")) {
-    return false;
-  }
   for (int64_t t = 0; t < tokens; ++t) {
     const int64_t s = int_at(batch.seq, t), position = int_at(batch.pos, t);
     if (s == -1) continue;
@@ -103,10 +82,7 @@ bool CpuOps::check_batch(std::string_view op, const KvCache& cache, const Batch&
 
 void CpuOps::kv_store(KvCache& cache, const Batch& batch, const Tensor& k, const Tensor& v) {
   const KvShape& s = cache.shape;
-  if (!require(s.kind == KvShape::Kind::gqa && is_f32(k) && is_f32(v) && k.ne[0] == s.k_dim && v.ne[0] == s.v_dim &&
-                   k.ne[1] == s.kv_heads && v.ne[1] == s.kv_heads && k.ne[2] == v.ne[2],
-               "kv_store", "a gqa cache, k [k_dim, kv_heads, T], v [v_dim, kv_heads, T]") ||
-      !check_batch("kv_store", cache, batch, k.ne[2])) {
+  if (!fits("kv_store", door::kv_store(s, batch, k, v)) || !check_batch("kv_store", cache, batch, k.ne[2])) {
     return;
   }
   const Layout layout(cache);
@@ -126,10 +102,7 @@ void CpuOps::kv_store(KvCache& cache, const Batch& batch, const Tensor& k, const
 
 void CpuOps::mla_store(KvCache& cache, const Batch& batch, const Tensor& latent, const Tensor& k_rope) {
   const KvShape& s = cache.shape;
-  if (!require(s.kind == KvShape::Kind::mla && is_f32(latent) && is_f32(k_rope) && latent.ne[0] == s.v_dim &&
-                   k_rope.ne[0] == s.k_dim - s.v_dim && latent.ne[1] == k_rope.ne[1] && latent.ne[2] == 1 &&
-                   k_rope.ne[2] == 1,
-               "mla_store", "an mla cache, latent [v_dim, T], k_rope [k_dim - v_dim, T]") ||
+  if (!fits("mla_store", door::mla_store(s, batch, latent, k_rope)) ||
       !check_batch("mla_store", cache, batch, latent.ne[1])) {
     return;
   }
@@ -148,24 +121,13 @@ void CpuOps::mla_store(KvCache& cache, const Batch& batch, const Tensor& latent,
 
 void CpuOps::attention(const AttentionParams& params, const Tensor& q, const KvCache& cache, const Batch& batch,
                        const Tensor& y) {
-  const KvShape& s = cache.shape;
-  if (!require(s.kind == KvShape::Kind::gqa && is_f32(q) && is_f32(y) && q.ne[0] == s.k_dim && y.ne[0] == s.v_dim &&
-                   q.ne[1] == y.ne[1] && q.ne[1] > 0 && q.ne[1] % s.kv_heads == 0 && q.ne[2] == y.ne[2],
-               "attention", "a gqa cache, q [k_dim, heads, T], y [v_dim, heads, T]")) {
-    return;
-  }
+  if (!fits("attention", door::attention(cache.shape, batch, q, y))) return;
   run_attention(params, q, nullptr, cache, batch, y);
 }
 
 void CpuOps::mla_attention(const AttentionParams& params, const Tensor& q_latent, const Tensor& q_rope,
                            const KvCache& cache, const Batch& batch, const Tensor& y) {
-  const KvShape& s = cache.shape;
-  if (!require(s.kind == KvShape::Kind::mla && is_f32(q_latent) && is_f32(q_rope) && is_f32(y) &&
-                   q_latent.ne[0] == s.v_dim && q_rope.ne[0] == s.k_dim - s.v_dim && q_latent.ne[1] == q_rope.ne[1] &&
-                   q_latent.ne[2] == q_rope.ne[2] && y.ne == q_latent.ne && y.ne[1] > 0,
-               "mla_attention", "an mla cache, q_latent and y [v_dim, heads, T], q_rope [k_dim - v_dim, heads, T]")) {
-    return;
-  }
+  if (!fits("mla_attention", door::mla_attention(cache.shape, batch, q_latent, q_rope, y))) return;
   run_attention(params, q_latent, &q_rope, cache, batch, y);
 }
 

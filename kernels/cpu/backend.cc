@@ -68,42 +68,17 @@ bool CpuOps::supports(Op op, Type type) const {
   return false;
 }
 
-Result<Weight> CpuOps::upload(const TensorView& view) {
-  std::vector<TensorView> planes;
-  for (uint64_t p = 0; p < view.ne[2]; ++p) {
-    TensorView plane = view;
-    plane.ne[2] = 1;
-    plane.first_row = view.first_row + p * view.plane_rows;
-    planes.push_back(plane);
-  }
-  return upload(planes);
-}
+Result<Weight> CpuOps::upload(const TensorView& view) { return upload(door::split_planes(view)); }
 
 Result<Weight> CpuOps::upload(std::span<const TensorView> planes) {
-  if (planes.empty()) return fail(ErrorCode::malformed, "a weight without planes");
+  if (Status status = door::planes(planes); !status) return tl::unexpected(status.error());
   auto weight = std::make_shared<CpuWeight>();
   const TensorView& first = planes[0];
   weight->type = first.type;
   weight->n_in = static_cast<int64_t>(first.ne[0]);
   weight->n_out = static_cast<int64_t>(first.ne[1]);
   weight->row_stride = first.row_stride;
-  for (const TensorView& view : planes) {
-    if (view.type != first.type || view.ne != first.ne || view.row_stride != first.row_stride || view.ne[2] != 1) {
-      return fail(ErrorCode::malformed, "the planes of a weight differ in type or shape");
-    }
-    // make() and groups() promise it; views can also be written by hand.
-    const uint64_t end_row = view.first_row + view.ne[1];
-    if (view.type == Type::i32 || !row_bytes(view.type, view.ne[0]) || end_row < view.ne[1] ||
-        view.row_stride < *row_bytes(view.type, view.ne[0]) || end_row > view.bytes.size() / view.row_stride) {
-      return fail(ErrorCode::malformed, "a weight is larger than its bytes");
-    }
-    if (view.type == Type::f8_e4m3) {
-      constexpr uint64_t kBlock = TensorView::kScaleBlock;
-      const uint64_t factors = (view.ne[0] + kBlock - 1) / kBlock * ((end_row + kBlock - 1) / kBlock);
-      if (factors > view.scales.size() / 4) return fail(ErrorCode::malformed, "F8_E4M3 tensor lacks block factors");
-    }
-    weight->planes.push_back({view, view.row(0, 0)});
-  }
+  for (const TensorView& view : planes) weight->planes.push_back({view, view.row(0, 0)});
   if (weight->n_out == 1 && planes.size() == 1 && supports(Op::norm, weight->type)) {
     weight->vector.resize(first.ne[0]);
     dequantize_row(first, 0, 0, weight->vector.data());
@@ -121,15 +96,9 @@ Result<Buffer> CpuOps::alloc(uint64_t bytes) {
 }
 
 Status CpuOps::plan(const StepShape& shape) {
-  const int64_t limit = int64_t{1} << 31;
-  for (const int64_t n : {shape.tokens, shape.widest_input, shape.ffn_width, shape.experts, shape.experts_used}) {
-    if (n < 0 || n > limit) return fail(ErrorCode::limit, "a step too large to plan");
-  }
-  planned_.tokens = std::max(planned_.tokens, shape.tokens);
-  planned_.widest_input = std::max(planned_.widest_input, shape.widest_input);
-  planned_.ffn_width = std::max(planned_.ffn_width, shape.ffn_width);
-  planned_.experts = std::max(planned_.experts, shape.experts);
-  planned_.experts_used = std::max(planned_.experts_used, shape.experts_used);
+  const Result<StepShape> bounds = door::plan(planned_, shape);
+  if (!bounds) return tl::unexpected(bounds.error());
+  planned_ = *bounds;
   const auto tokens = static_cast<double>(planned_.tokens);
   const double pairs = tokens * static_cast<double>(std::max<int64_t>(planned_.experts_used, 1));
   const auto chunks = [](int64_t n) { return static_cast<double>(rounded_up(n, kChunk) / kChunk); };
@@ -159,7 +128,7 @@ Status CpuOps::plan(const StepShape& shape) {
 // ---- between host and device: here the same memory
 
 void CpuOps::copy_in(const Tensor& to, const void* from) {
-  if (!require(to.type == Type::f32 || to.type == Type::i32, "copy_in", "four-byte elements")) return;
+  if (!fits("copy_in", door::copy(to))) return;
   const auto* p = static_cast<const uint32_t*>(from);
   for (int64_t j = 0; j < to.ne[2]; ++j) {
     for (int64_t i = 0; i < to.ne[1]; ++i, p += to.ne[0]) {
@@ -170,7 +139,7 @@ void CpuOps::copy_in(const Tensor& to, const void* from) {
 }
 
 void CpuOps::copy_out(void* to, const Tensor& from) {
-  if (!require(from.type == Type::f32 || from.type == Type::i32, "copy_out", "four-byte elements")) return;
+  if (!fits("copy_out", door::copy(from))) return;
   auto* p = static_cast<uint32_t*>(to);
   for (int64_t j = 0; j < from.ne[2]; ++j) {
     for (int64_t i = 0; i < from.ne[1]; ++i, p += from.ne[0]) {
@@ -194,16 +163,6 @@ bool CpuOps::require(bool ok, std::string_view op, std::string_view what) {
   const std::lock_guard lock(failure_mutex_);
   if (failure_) failure_ = fail(ErrorCode::internal, std::string(op) + " needs: " + std::string(what), "kernels/cpu");
   return false;
-}
-
-bool CpuOps::is_f32(const Tensor& t) {
-  return t.type == Type::f32 && t.stride[0] == 1 && t.ne[0] >= 0 && t.ne[1] >= 0 && t.ne[2] >= 0 &&
-         (t.data != nullptr || t.empty());
-}
-
-bool CpuOps::is_i32(const Tensor& t, int64_t n0, int64_t n1) {
-  return t.type == Type::i32 && t.stride[0] == 1 && t.ne[0] == n0 && t.ne[1] == n1 && t.ne[2] == 1 &&
-         (t.data != nullptr || t.empty());
 }
 
 const CpuWeight* CpuOps::get(const Weight& weight, std::string_view op) {

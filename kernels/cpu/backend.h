@@ -9,6 +9,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/isa/kernels.h"
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/door.h"
 
 namespace vitrine::cpu {
 
@@ -151,12 +152,9 @@ class CpuOps final : public Ops {
 
   // The door. Keeps the first refusal for sync(); false when `ok` is false.
   bool require(bool ok, std::string_view op, std::string_view what);
-  static bool is_f32(const Tensor& t);
-  static bool is_i32(const Tensor& t, int64_t n0, int64_t n1 = 1);
+  bool fits(std::string_view op, door::Need need) { return require(need.empty(), op, need); }
   const CpuWeight* get(const Weight& weight, std::string_view op);
   bool check_batch(std::string_view op, const KvCache& cache, const Batch& batch, int64_t tokens);
-  bool check_ffn(std::string_view op, const CpuWeight* gate, const CpuWeight* up, const CpuWeight* down,
-                 const Tensor& x, const Tensor& y);
 
   Isa isa_;
   const Kernels& kernels_;

@@ -86,10 +86,7 @@ void CpuOps::matmul(const Weight& weight, const Tensor& x, const Tensor& y) {
 }
 
 void CpuOps::matmul(std::span<const Product> products, const Tensor& x) {
-  if (!require(is_f32(x) && x.ne[2] == 1 && x.ne[1] <= planned_.tokens && x.ne[0] <= planned_.widest_input, "matmul",
-               "x [n_in, T] within plan()")) {
-    return;
-  }
+  if (!fits("matmul", door::matmul(products, x, planned_))) return;
   struct Item {
     const CpuWeight* weight;
     const Tensor* y;
@@ -100,11 +97,7 @@ void CpuOps::matmul(std::span<const Product> products, const Tensor& x) {
   bool per32 = false, per256 = false;
   for (const Product& p : products) {
     const CpuWeight* w = get(*p.weight, "matmul");
-    if (!w || !require(w->planes.size() == 1 && w->n_in == x.ne[0] && is_f32(p.y) && p.y.ne[0] == w->n_out &&
-                           p.y.ne[1] == x.ne[1] && p.y.ne[2] == 1,
-                       "matmul", "weight [n_in, n_out], x [n_in, T], y [n_out, T]")) {
-      return;
-    }
+    if (!w) return;
     items.push_back({w, &p.y, total});
     total += panels(*w);
     per32 = per32 || (is_block_type(w->type) && !wants_per256(w->type));
@@ -146,13 +139,7 @@ void CpuOps::matmul(std::span<const Product> products, const Tensor& x) {
 
 void CpuOps::matmul_heads(const Weight& weight, const Tensor& x, const Tensor& y) {
   const CpuWeight* w = get(weight, "matmul_heads");
-  if (!w ||
-      !require(is_f32(x) && is_f32(y) && x.ne[0] == w->n_in && y.ne[0] == w->n_out && x.ne[1] == y.ne[1] &&
-                   x.ne[1] == static_cast<int64_t>(w->planes.size()) && x.ne[2] == y.ne[2],
-               "matmul_heads", "weight [n_in, n_out, H], x [n_in, H, T], y [n_out, H, T]") ||
-      !require(x.ne[2] <= planned_.tokens && x.ne[0] <= planned_.widest_input, "matmul_heads", "x within plan()")) {
-    return;
-  }
+  if (!w || !fits("matmul_heads", door::matmul_heads(weight, x, y, planned_))) return;
   const int64_t tokens = x.ne[2];
   if (tokens == 0) return;
   const bool quantized = is_block_type(w->type);
@@ -187,13 +174,7 @@ void CpuOps::matmul_heads(const Weight& weight, const Tensor& x, const Tensor& y
 
 void CpuOps::matmul_heads_transposed(const Weight& weight, const Tensor& x, const Tensor& y) {
   const CpuWeight* w = get(weight, "matmul_heads_transposed");
-  if (!w ||
-      !require(is_f32(x) && is_f32(y) && y.ne[0] == w->n_in && x.ne[0] == w->n_out && x.ne[1] == y.ne[1] &&
-                   x.ne[1] == static_cast<int64_t>(w->planes.size()) && x.ne[2] == y.ne[2],
-               "matmul_heads_transposed", "weight [n_out, n_in, H], x [n_in, H, T], y [n_out, H, T]") ||
-      !require(y.ne[0] <= planned_.widest_input, "matmul_heads_transposed", "y within plan()")) {
-    return;
-  }
+  if (!w || !fits("matmul_heads_transposed", door::matmul_heads_transposed(weight, x, y, planned_))) return;
   // y = Σ_i x_i · row i, one fused multiply-add each, i ascending.
   pool_.run(x.ne[1], [&](int64_t head, int64_t, int thread) {
     auto* row = scratch_[static_cast<size_t>(thread)].tile.as<float>();

@@ -10,19 +10,6 @@
 
 namespace vitrine::cpu {
 
-bool CpuOps::check_ffn(std::string_view op, const CpuWeight* gate, const CpuWeight* up, const CpuWeight* down,
-                       const Tensor& x, const Tensor& y) {
-  return gate && up && down &&
-         require(gate->n_in == x.ne[0] && up->n_in == x.ne[0] && up->n_out == gate->n_out &&
-                     down->n_in == gate->n_out && down->n_out == y.ne[0] && up->planes.size() == gate->planes.size() &&
-                     down->planes.size() == gate->planes.size(),
-                 op, "gate, up [n, n_ff, E], down [n_ff, n, E]") &&
-         require(is_f32(x) && is_f32(y) && x.ne[2] == 1 && y.ne[2] == 1 && x.ne[1] == y.ne[1], op, "x, y [n, T]") &&
-         require(x.ne[1] <= planned_.tokens && x.ne[0] <= planned_.widest_input && gate->n_out <= planned_.ffn_width &&
-                     gate->n_out <= planned_.widest_input,
-                 op, "sizes within plan()");
-}
-
 void CpuOps::run_experts(const CpuWeight& gate, const CpuWeight& up, const CpuWeight& down, const Tensor& x,
                          const Tensor& y, std::span<const ExpertTokens> experts, const int32_t* pair_token,
                          const float* pair_weight, int64_t pairs, bool accumulate) {
@@ -104,7 +91,7 @@ void CpuOps::run_experts(const CpuWeight& gate, const CpuWeight& up, const CpuWe
 void CpuOps::ffn(const Weight& gate, const Weight& up, const Weight& down, const Tensor& x, const Tensor& y,
                  bool accumulate) {
   const CpuWeight *g = get(gate, "ffn"), *u = get(up, "ffn"), *d = get(down, "ffn");
-  if (!check_ffn("ffn", g, u, d, x, y) || !require(g->planes.size() == 1, "ffn", "weights of one plane")) return;
+  if (!g || !u || !d || !fits("ffn", door::ffn(gate, up, down, x, y, planned_))) return;
   if (x.ne[1] == 0) return;
   auto* token = pairs_.as<int32_t>();
   std::iota(token, token + x.ne[1], 0);
@@ -115,13 +102,8 @@ void CpuOps::ffn(const Weight& gate, const Weight& up, const Weight& down, const
 void CpuOps::moe_ffn(const Weight& gate, const Weight& up, const Weight& down, const Tensor& x, const Tensor& ids,
                      const Tensor& weights, const Tensor& y, bool accumulate) {
   const CpuWeight *g = get(gate, "moe_ffn"), *u = get(up, "moe_ffn"), *d = get(down, "moe_ffn");
-  if (!check_ffn("moe_ffn", g, u, d, x, y)) return;
+  if (!g || !u || !d || !fits("moe_ffn", door::moe_ffn(gate, up, down, x, ids, weights, y, planned_))) return;
   const int64_t experts = static_cast<int64_t>(g->planes.size()), tokens = x.ne[1], used = ids.ne[0];
-  if (!require(is_i32(ids, used, tokens) && is_f32(weights) && weights.ne[0] == used && weights.ne[1] == tokens,
-               "moe_ffn", "ids i32 [k, T], weights [k, T]") ||
-      !require(used <= planned_.experts_used && experts <= planned_.experts, "moe_ffn", "experts within plan()")) {
-    return;
-  }
   const auto id = [&ids](int64_t j, int64_t t) { return static_cast<const int32_t*>(ids.data)[t * ids.stride[1] + j]; };
   for (int64_t t = 0; t < tokens; ++t) {
     for (int64_t j = 0; j < used; ++j) {

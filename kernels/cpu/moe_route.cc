@@ -51,17 +51,7 @@ void CpuOps::moe_route(const RouteParams& params, const Tensor& logits, const Te
                        const Tensor& weights) {
   const int64_t experts = logits.ne[0], tokens = logits.ne[1], used = params.experts_used;
   const bool biased_choice = bias.ne[0] != 0;
-  if (!require(is_f32(logits) && logits.ne[2] == 1 && is_f32(weights) && weights.ne[0] == used &&
-                   weights.ne[1] == tokens && is_i32(ids, used, tokens) &&
-                   (!biased_choice || (is_f32(bias) && bias.elements() == experts)),
-               "moe_route", "logits [E, T], bias [E] or empty, ids i32 [k, T], weights [k, T]") ||
-      !require(experts > 0 && used >= 1 && used <= experts && params.groups >= 1 && experts % params.groups == 0 &&
-                   params.groups_used >= 1 && params.groups_used <= params.groups &&
-                   params.groups_used * (experts / params.groups) >= used &&
-                   (params.group_top == 1 || (params.group_top == 2 && experts / params.groups >= 2)),
-               "moe_route", "k experts out of the groups used")) {
-    return;
-  }
+  if (!fits("moe_route", door::moe_route(params, logits, bias, ids, weights))) return;
   const auto e = static_cast<size_t>(experts);
   const auto route = [&](int64_t t, std::vector<float>& scores, std::vector<float>& biased, std::vector<char>& taken) {
     const float* x = static_cast<const float*>(logits.data) + t * logits.stride[1];

@@ -7,11 +7,7 @@
 namespace vitrine::cpu {
 
 void CpuOps::rope_table(const Tensor& pos, const Tensor& frequency, float magnitude, const Tensor& table) {
-  if (!require(is_f32(table) && table.ne[2] == 1 && table.ne[0] % 2 == 0 && is_i32(pos, table.ne[1]) &&
-                   is_f32(frequency) && frequency.ne[0] == table.ne[0] / 2 && frequency.ne[1] == 1,
-               "rope_table", "pos i32 [T], frequency [n/2], table [n, T]")) {
-    return;
-  }
+  if (!fits("rope_table", door::rope_table(pos, frequency, table))) return;
   const auto* f = static_cast<const float*>(frequency.data);
   for (int64_t t = 0; t < table.ne[1]; ++t) {
     float* out = static_cast<float*>(table.data) + t * table.stride[1];
@@ -26,10 +22,7 @@ void CpuOps::rope_table(const Tensor& pos, const Tensor& frequency, float magnit
 
 void CpuOps::rope(const Tensor& x, const Tensor& table, RopeStyle style) {
   const int64_t n = table.ne[0];
-  if (!require(is_f32(x) && is_f32(table) && x.ne[0] == n && n % 2 == 0 && table.ne[1] == x.ne[2] && table.ne[2] == 1,
-               "rope", "x [n, heads, T], table [n, T]")) {
-    return;
-  }
+  if (!fits("rope", door::rope(x, table))) return;
   const auto rotate = [&](int64_t t) {
     const float* cs = static_cast<const float*>(table.data) + t * table.stride[1];
     for (int64_t h = 0; h < x.ne[1]; ++h) {

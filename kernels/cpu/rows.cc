@@ -35,10 +35,7 @@ void each_row(ThreadPool& pool, const Tensor& t, Function f) {
 
 void CpuOps::embed(const Weight& table, const Tensor& ids, const Tensor& y) {
   const CpuWeight* w = get(table, "embed");
-  if (!w || !require(is_f32(y) && y.ne[2] == 1 && y.ne[0] == w->n_in && is_i32(ids, y.ne[1]), "embed",
-                     "table [n, vocab], ids i32 [T], y [n, T]")) {
-    return;
-  }
+  if (!w || !fits("embed", door::embed(table, ids, y))) return;
   const auto* id = static_cast<const int32_t*>(ids.data);
   each_row(pool_, y, [&](int64_t t) {
     if (!require(id[t] >= 0 && id[t] < w->n_out, "embed", "token ids inside the vocabulary")) return;
@@ -47,10 +44,7 @@ void CpuOps::embed(const Weight& table, const Tensor& ids, const Tensor& y) {
 }
 
 void CpuOps::gather_rows(const Tensor& x, const Tensor& index, const Tensor& y) {
-  if (!require(is_f32(x) && is_f32(y) && x.ne[2] == 1 && y.ne[2] == 1 && x.ne[0] == y.ne[0] && is_i32(index, y.ne[1]),
-               "gather_rows", "x [n, T], index i32 [m], y [n, m]")) {
-    return;
-  }
+  if (!fits("gather_rows", door::gather_rows(x, index, y))) return;
   const auto* from = static_cast<const int32_t*>(index.data);
   for (int64_t i = 0; i < y.ne[1]; ++i) {
     if (!require(from[i] >= 0 && from[i] < x.ne[1], "gather_rows", "indices inside x")) continue;
@@ -59,35 +53,25 @@ void CpuOps::gather_rows(const Tensor& x, const Tensor& index, const Tensor& y) 
 }
 
 void CpuOps::add(const Tensor& x, const Tensor& y) {
-  if (!require(is_f32(x) && is_f32(y) && x.ne == y.ne, "add", "x and y of one shape")) return;
+  if (!fits("add", door::add(x, y))) return;
   each_row(pool_, y, [&](int64_t i) { kernels_.add(row(x, i), y.ne[0], row(y, i)); });
 }
 
 void CpuOps::add_bias(const Weight& bias, const Tensor& y) {
   const CpuWeight* w = get(bias, "add_bias");
-  if (!w || !require(is_f32(y) && static_cast<int64_t>(w->vector.size()) == y.ne[0], "add_bias",
-                     "bias f32, f16 or bf16 [n], y [n, …]")) {
-    return;
-  }
+  if (!w || !fits("add_bias", door::add_bias(bias, y))) return;
   each_row(pool_, y, [&](int64_t i) { kernels_.add(w->vector.data(), y.ne[0], row(y, i)); });
 }
 
 void CpuOps::rms_norm(const Tensor& x, const Weight& weight, float eps, const Tensor& y) {
   const CpuWeight* w = get(weight, "rms_norm");
-  if (!w || !require(is_f32(x) && is_f32(y) && x.ne == y.ne && static_cast<int64_t>(w->vector.size()) == x.ne[0],
-                     "rms_norm", "weight f32, f16 or bf16 [n], x and y [n, …]")) {
-    return;
-  }
+  if (!w || !fits("rms_norm", door::rms_norm(x, weight, y))) return;
   each_row(pool_, y, [&](int64_t i) { kernels_.rms_norm(row(x, i), w->vector.data(), y.ne[0], eps, row(y, i)); });
 }
 
 void CpuOps::add_rms_norm(const Tensor& x, const Tensor& delta, const Weight& weight, float eps, const Tensor& y) {
   const CpuWeight* w = get(weight, "add_rms_norm");
-  if (!w || !require(is_f32(x) && is_f32(delta) && is_f32(y) && x.ne == y.ne && x.ne == delta.ne &&
-                         static_cast<int64_t>(w->vector.size()) == x.ne[0],
-                     "add_rms_norm", "weight f32, f16 or bf16 [n], x, delta and y [n, …]")) {
-    return;
-  }
+  if (!w || !fits("add_rms_norm", door::add_rms_norm(x, delta, weight, y))) return;
   each_row(pool_, y, [&](int64_t i) {
     kernels_.add(row(delta, i), x.ne[0], row(x, i));
     kernels_.rms_norm(row(x, i), w->vector.data(), y.ne[0], eps, row(y, i));
@@ -95,17 +79,12 @@ void CpuOps::add_rms_norm(const Tensor& x, const Tensor& delta, const Weight& we
 }
 
 void CpuOps::silu_mul(const Tensor& gate, const Tensor& up, const Tensor& y) {
-  if (!require(is_f32(gate) && is_f32(up) && is_f32(y) && gate.ne == y.ne && up.ne == y.ne, "silu_mul",
-               "gate, up and y of one shape")) {
-    return;
-  }
+  if (!fits("silu_mul", door::silu_mul(gate, up, y))) return;
   each_row(pool_, y, [&](int64_t i) { kernels_.silu_mul(row(gate, i), row(up, i), y.ne[0], row(y, i)); });
 }
 
 void CpuOps::argmax(const Tensor& x, const Tensor& ids) {
-  if (!require(is_f32(x) && x.ne[0] > 0 && x.ne[2] == 1 && is_i32(ids, x.ne[1]), "argmax", "x [n, T], ids i32 [T]")) {
-    return;
-  }
+  if (!fits("argmax", door::argmax(x, ids))) return;
   each_row(pool_, x, [&](int64_t t) {
     const float* v = row(x, t);
     int64_t best = 0;
