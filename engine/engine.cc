@@ -137,6 +137,7 @@ bool Engine::busy() const { return !state_->waiting.empty() || !state_->running.
 Result<SequenceId> Engine::add(Request request) {
   if (Status status = check(request.sampling); !status) return tl::make_unexpected(status.error());
   if (request.prompt.empty()) return fail(ErrorCode::usage, "the prompt is empty");
+  if (request.grammar) return fail(ErrorCode::unsupported, "constrained answers are not part of this build");
   if (request.max_tokens < 0) return fail(ErrorCode::usage, "max_tokens must not be negative");
   for (const TokenId id : request.prompt) {
     if (id < 0 || static_cast<uint32_t>(id) >= config().vocabulary) {

@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "engine/chat_template.h"
+#include "engine/grammar.h"
 #include "engine/model_runner.h"
 #include "engine/sampler.h"
 #include "engine/tokenizer.h"
@@ -43,6 +44,12 @@ struct Request {
   // Cached prompts are shared only between requests with the same salt: how fast an
   // answer starts would tell one tenant what another has asked.
   std::string cache_salt;
+  // The answer is a text of it, whole unless max_tokens cuts it; it ends (stop) when nothing can follow.
+  GrammarPointer grammar;
+  // The grammar holds behind the first place where the answer spells this ("</think>"); empty: from the
+  // start. Until then anything goes, but no end.
+  std::string constrain_after;
+  bool may_end_unconstrained = false;  // … and an end too ("<tool_call>": the model decides whether to call)
 };
 
 enum class FinishReason : uint8_t { stop, length, cancelled };
