@@ -58,6 +58,11 @@ bool is_valid_utf8(std::string_view text) {
 
 void append_json_string(std::string& out, std::string_view text) {
   out.push_back('"');
+  append_json_text(out, text);
+  out.push_back('"');
+}
+
+void append_json_text(std::string& out, std::string_view text) {
   size_t start = 0;
   size_t i = 0;
   const auto flush = [&] { out.append(text.data() + start, i - start); };
@@ -92,7 +97,6 @@ void append_json_string(std::string& out, std::string_view text) {
     start = ++i;
   }
   flush();
-  out.push_back('"');
 }
 
 JsonWriter& JsonWriter::number(uint64_t value) {

@@ -13,6 +13,9 @@ namespace vitrine {
 // so callers that must keep raw bytes write base64 instead.
 void append_json_string(std::string& out, std::string_view text);
 
+// The same without the quotes.
+void append_json_text(std::string& out, std::string_view text);
+
 bool is_valid_utf8(std::string_view text);
 
 // A flat writer: keys in call order, commas handled. Nesting by begin/end.

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/digest.h"
 #include "base/json_writer.h"
 #include "capture/input/exchange_log.h"
@@ -77,16 +79,6 @@ void write_tls(JsonWriter& json, const TlsInfo& tls) {
 
 }  // namespace
 
-std::string exchange_log_head(bool simulated, std::string_view comment) {
-  std::string out;
-  JsonWriter json(out);
-  json.begin().key("type").plain("vitrine-exchange-log").key("version").number(1);
-  if (simulated) json.key("simulated").boolean(true);
-  if (!comment.empty()) json.key("comment").string(comment);
-  json.end();
-  return out + "\n";
-}
-
 void ExchangeLogWriter::describe(const ConnectionInfo& info) {
   if (!described_.insert(info.id).second) return;
   JsonWriter json(out_);
@@ -161,13 +153,32 @@ void ExchangeLogWriter::part(const Exchange& exchange, const Part& part) {
     if (part.kind == Part::Kind::message) json.key("protocol").plain(to_string(exchange.protocol));
     else write_if(json, "content_type", exchange.message(part.direction).content_type);
     if (part.text) json.key("text").boolean(true);
-    write_text(json, "content", as_text(part.content));
+    write_content(json, part.content);
   }
   if (!part.complete || part.cause != Cause::decoded) {
     json.key("complete").boolean(part.complete).key("cause").plain(to_string(part.cause));
   }
   json.key("wire_bytes").number(part.wire_bytes).end();
   out_.push_back('\n');
+}
+
+// As write_text(), but in slices: a body may be larger than memory.
+void ExchangeLogWriter::write_content(JsonWriter& json, Bytes content) {
+  constexpr size_t kSlice = kDrain / 4 * 3;  // whole groups of base64
+  const std::string_view text = as_text(content);
+  const bool utf8 = is_valid_utf8(text);
+  json.key(utf8 ? "content" : "content_base64").raw("\"");
+  for (size_t at = 0; at < text.size();) {
+    size_t end = std::min(text.size(), at + kSlice);
+    // Not inside a character.
+    while (utf8 && end < text.size() && (static_cast<uint8_t>(text[end]) & 0xc0) == 0x80) --end;
+    const std::string_view slice = text.substr(at, end - at);
+    if (utf8) append_json_text(out_, slice);
+    else out_ += to_base64(as_bytes(slice));
+    at = end;
+    if (drain_ && out_.size() >= kDrain) drain_();
+  }
+  out_.push_back('"');
 }
 
 void ExchangeLogWriter::closed(const Exchange& exchange, CloseReason reason) {
@@ -217,6 +228,14 @@ void ExchangeLogWriter::issue(Issue issue) {
   JsonWriter json(out_);
   json.begin().key("type").plain("issue").key("cause").plain(to_string(issue.cause)).key("what").string(issue.what);
   if (issue.packet != 0) json.key("packet").number(issue.packet);
+  json.end();
+  out_.push_back('\n');
+}
+
+void ExchangeLogWriter::end(Timestamp time) {
+  JsonWriter json(out_);
+  json.begin().key("type").plain("end");
+  if (time.ns != 0) json.key("time").plain(to_rfc3339(time));
   json.end();
   out_.push_back('\n');
 }

@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const vitrine::Bytes file(data, size);
   (void)vitrine::looks_like_exchange_log(file);
   (void)vitrine::exchange_log_comment(file);
-  std::string out = vitrine::exchange_log_head(false, {});
+  std::string out = vitrine::exchange_log_head({});
   vitrine::ExchangeLogWriter writer(out);
   Sink first(&writer);
   if (!vitrine::read_exchange_log(file, first)) return 0;

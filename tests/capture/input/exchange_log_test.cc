@@ -35,7 +35,7 @@ TEST(ExchangeLog, HarsSurviveTheRoundTrip) {
     const std::string har = *read_file(std::string(VITRINE_SOURCE_DIR) + "/tests/golden/har/" + name + ".har");
     ExchangeText direct({});
     ASSERT_TRUE(read_har(as_bytes(har), direct));
-    std::string log = exchange_log_head(false, name);
+    std::string log = exchange_log_head({.comment = name});
     ExchangeLogWriter writer(log);
     ASSERT_TRUE(read_har(as_bytes(har), writer));
     const std::string again = read(log);

@@ -98,8 +98,9 @@ void run(const std::string& path, Make make) {
 }
 
 std::string log_of(const std::string& path) {
-  std::string log = exchange_log_head(true, path.substr(path.rfind('/') + 1));
+  std::string log = exchange_log_head({.simulated = true, .comment = path.substr(path.rfind('/') + 1), .ends = true});
   run(path, [&] { return std::make_unique<LogConsumer>(log); });
+  ExchangeLogWriter(log).end({});
   return log;
 }
 

@@ -1,0 +1,21 @@
+#include "capture/tap/content_mode.h"
+
+namespace vitrine {
+
+std::string_view to_string(TapContent content) {
+  switch (content) {
+    case TapContent::none: return "none";
+    case TapContent::hash: return "hash";
+    case TapContent::full: return "full";
+  }
+  return "?";
+}
+
+Result<TapContent> parse_tap_content(std::string_view text) {
+  for (const TapContent content : {TapContent::none, TapContent::hash, TapContent::full}) {
+    if (text == to_string(content)) return content;
+  }
+  return fail(ErrorCode::usage, "content of a tap is none, hash or full", std::string(text));
+}
+
+}  // namespace vitrine
