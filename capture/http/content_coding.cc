@@ -7,8 +7,10 @@
 #include <zstd_errors.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "base/text.h"
+#include "capture/http/zstd_frame.h"
 
 namespace vitrine {
 namespace {
@@ -262,14 +264,19 @@ class ZstdDecompressor final : public BoundedDecompressor {
   uint64_t accepted() const override { return accepted_; }
 
  private:
-  // Fed no more than the decoder asks for (one header or block at a time), so
-  // that an error costs one block whatever the input's cuts were.
+  using Unit = ZstdFrame::Unit;
+  static constexpr uint64_t kMaxBlock = 128 << 10;  // Block_Maximum_Size, RFC 8878 3.1.1.2.4
+
+  // The decoder gets the same pieces whatever the input's cuts were, since what an
+  // error costs depends on them: whole units, gathered where they come in parts.
+  // Only raw blocks go as they come: their bytes are output at once, and no error
+  // can come before their last byte, which goes alone.
   Step run(Bytes input, uint8_t* out, size_t room) override {
     Step step;
     if (stream_ == nullptr) return {State::malformed, 0, 0};
     if (refused_) return {State::bound, 0, 0};
     while (step.produced < room) {
-      if (between_frames_) {
+      if (frame_.unit() == Unit::end) {
         if (step.consumed == input.size()) {
           step.state = any_frame_ ? State::done : State::more;
           return step;
@@ -280,48 +287,93 @@ class ZstdDecompressor final : public BoundedDecompressor {
           step.state = State::done;
           return step;
         }
-        wanted_ = 1;
-        magic_left_ = 4;
-        between_frames_ = false;
+        frame_.begin();
+        frame_output_ = 0;
       }
-      // The magic goes byte by byte: that keeps the decoder off its one-pass path,
-      // which fails as a whole, and off its readers of old formats. The last byte of
-      // a unit goes alone: errors show with it, and a raw block's bytes before it are
-      // then delivered however the input was cut.
-      size_t give = magic_left_ > 0 ? 1 : std::max<size_t>(wanted_ - 1, 1);
-      give = std::min(give, input.size() - step.consumed);
-      ZSTD_inBuffer in{input.data() + step.consumed, give, 0};
+      // Output that waits inside goes first: an error with the next piece would drop it.
+      const bool drain = output_waits_;
+      const bool gather = gathers(input.size() - step.consumed);
+      if (gather) step.consumed += take_unit(input.subspan(step.consumed));
+      const Bytes at_hand = gather ? Bytes(unit_bytes_).subspan(unit_used_) : input.subspan(step.consumed);
+      const Bytes piece = drain ? Bytes() : next_piece(at_hand);
+      if (piece.empty() && !drain) return step;
+      ZSTD_inBuffer in{piece.data(), piece.size(), 0};
       ZSTD_outBuffer to{out + step.produced, room - step.produced, 0};
       const size_t result = ZSTD_decompressStream(stream_, &to, &in);
       if (ZSTD_isError(result)) {
-        step.consumed += give;
         refused_ = ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge;
         step.state = refused_ ? State::bound : State::malformed;
         return step;
       }
-      step.consumed += in.pos;
+      if (!gather) step.consumed += in.pos;
       step.produced += to.pos;
-      pending_ += in.pos;
-      magic_left_ -= std::min(magic_left_, in.pos);
-      const bool unit_done = in.pos == wanted_;
-      if (unit_done || result == 0) {
-        accepted_ += pending_;
-        pending_ = 0;
+      frame_output_ += to.pos;
+      output_waits_ = to.pos == to.size;
+      unit_used_ += in.pos;
+      if (unit_used_ == frame_.size()) {
+        accepted_ += unit_used_;
+        frame_.advance(unit_bytes_);
+        unit_bytes_.clear();
+        unit_used_ = 0;
+        if (!plausible()) return {State::malformed, step.consumed, step.produced};
       }
-      if (result == 0) {
-        between_frames_ = any_frame_ = true;
-        continue;
-      }
-      wanted_ = unit_done ? result : wanted_ - in.pos;
-      if (in.pos == 0 && to.pos == 0) return step;
+      // The decoder says 0 when a frame has been read and all its output was taken.
+      const bool frame_done = result == 0;
+      if (frame_done != (frame_.unit() == Unit::end)) return {State::malformed, step.consumed, step.produced};
+      any_frame_ |= frame_done;
     }
     return step;
   }
 
+  // Whether the unit is collected in unit_bytes_: headers, because they are read
+  // here too, and blocks that do not lie whole in the `available` bytes.
+  bool gathers(size_t available) const {
+    switch (frame_.unit()) {
+      case Unit::raw_block:
+      case Unit::skipped: return false;
+      case Unit::block: return !unit_bytes_.empty() || (unit_used_ == 0 && available < frame_.size());
+      default: return true;
+    }
+  }
+
+  size_t take_unit(Bytes input) {
+    const size_t missing = static_cast<size_t>(frame_.size()) - unit_bytes_.size();
+    const Bytes part = input.first(std::min(missing, input.size()));
+    unit_bytes_.insert(unit_bytes_.end(), part.begin(), part.end());
+    return part.size();
+  }
+
+  // What of `available`, the unit's bytes that are at hand, the decoder gets now.
+  Bytes next_piece(Bytes available) const {
+    const uint64_t left = frame_.size() - unit_used_;
+    uint64_t give = left;
+    switch (frame_.unit()) {
+      // Byte by byte: that keeps the decoder off its readers of old formats, and it says at once what is no frame.
+      case Unit::magic: give = 1; break;
+      case Unit::raw_block: give = left > 1 ? left - 1 : 1; break;
+      case Unit::skipped: break;
+      default:
+        if (available.size() < left) return {};
+    }
+    return available.first(static_cast<size_t>(std::min<uint64_t>(give, available.size())));
+  }
+
+  // Of the unit that comes next, before any of it is given away: no block is longer
+  // than the format allows, no raw block than what is left of the frame's content.
+  bool plausible() const {
+    if (frame_.unit() == Unit::block) return frame_.size() <= kMaxBlock;
+    if (frame_.unit() != Unit::raw_block || !frame_.declares_content()) return true;
+    return frame_output_ <= frame_.content_size() && frame_.size() <= frame_.content_size() - frame_output_;
+  }
+
   ZSTD_DStream* stream_;
-  size_t wanted_ = 1, magic_left_ = 0;
-  uint64_t accepted_ = 0, pending_ = 0;
-  bool between_frames_ = true, any_frame_ = false;
+  ZstdFrame frame_;
+  std::vector<uint8_t> unit_bytes_;  // of the unit that comes next, where it is gathered: at most kMaxBlock
+  uint64_t unit_used_ = 0;           // of the unit, given to the decoder
+  uint64_t frame_output_ = 0;        // of this frame
+  uint64_t accepted_ = 0;
+  bool output_waits_ = false;  // perhaps more, inside the decoder
+  bool any_frame_ = false;
   bool refused_ = false;  // the frame's window is larger than we allow
 };
 
