@@ -124,9 +124,9 @@ void ViewBuilder::add_rules() {
   }
   close_file();
   // What speaks about this recording first; files whose rules all lie aside last.
-  const auto rank = [](const RuleFileView& file) {
+  const auto rank = [](const RuleFileView& read) {
     const auto has = [&](RuleStatus status) {
-      return std::any_of(file.rules.begin(), file.rules.end(),
+      return std::any_of(read.rules.begin(), read.rules.end(),
                          [&](const RuleView& rule) { return rule.key == to_string(status); });
     };
     return has(RuleStatus::evidence) ? 0 : has(RuleStatus::not_testable) || has(RuleStatus::nothing_seen) ? 1 : 2;

@@ -199,8 +199,9 @@ Transcript Peers::run(const std::function<void(Connection&)>& script, const std:
 
 void Peers::Connection::pump() {
   const auto move = [&](SSL* from, SSL* to, Direction direction) {
-    std::vector<uint8_t> bytes(BIO_ctrl_pending(SSL_get_wbio(from)));
-    if (bytes.empty()) return;
+    const size_t waiting = BIO_ctrl_pending(SSL_get_wbio(from));
+    if (waiting == 0) return;
+    std::vector<uint8_t> bytes(waiting);
     BIO_read(SSL_get_wbio(from), bytes.data(), static_cast<int>(bytes.size()));
     BIO_write(SSL_get_rbio(to), bytes.data(), static_cast<int>(bytes.size()));
     transcript->wire.push_back({direction, std::move(bytes)});
