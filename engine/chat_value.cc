@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "base/json_tokenizer.h"
+#include "base/json_writer.h"
 
 namespace vitrine {
 
@@ -38,7 +39,9 @@ Result<ChatValue> number(const JsonToken& token) {
 }
 
 // The value that begins with `token`. Recursion is bounded by the tokenizer's depth.
-Result<ChatValue> value(JsonTokenizer& json, const JsonToken& token) {
+Result<ChatValue> value(JsonTokenizer& json, const JsonToken& token, size_t& left) {
+  if (left == 0) return fail(ErrorCode::malformed, "JSON of too many values");
+  --left;
   std::string scratch;
   JsonToken next;
   switch (token.kind) {
@@ -50,7 +53,7 @@ Result<ChatValue> value(JsonTokenizer& json, const JsonToken& token) {
     case Kind::begin_array: {
       ChatList list;
       while (json.next(next) && next.kind != Kind::end_array) {
-        auto item = value(json, next);
+        auto item = value(json, next, left);
         if (!item) return item;
         list.push_back(std::move(*item));
       }
@@ -64,7 +67,7 @@ Result<ChatValue> value(JsonTokenizer& json, const JsonToken& token) {
         std::string name(unescaped(next, scratch));
         JsonToken first;
         if (!json.next(first)) return fail(ErrorCode::malformed, "not valid JSON");
-        auto member = value(json, first);
+        auto member = value(json, first, left);
         if (!member) return member;
         const auto [place, fresh] = places.emplace(name, map.size());
         if (fresh) {
@@ -83,16 +86,60 @@ Result<ChatValue> value(JsonTokenizer& json, const JsonToken& token) {
 
 }  // namespace
 
-Result<ChatValue> ChatValue::from_json(std::string_view text) {
+Result<ChatValue> ChatValue::from_json(std::string_view text, size_t values) {
   JsonTokenizer json(text, kMaxDepth);
   JsonToken token;
   if (!json.next(token)) return fail(ErrorCode::malformed, "not valid JSON");
-  auto made = value(json, token);
+  auto made = value(json, token, values);
   if (!made) return made;
   if (json.next(token) || token.kind != Kind::end || token.offset != text.size()) {
     return fail(ErrorCode::malformed, "not valid JSON");
   }
   return made;
+}
+
+namespace {
+
+void append(std::string& out, const ChatValue& value) {
+  if (const auto* text = value.as_string()) return append_json_string(out, *text);
+  if (const auto* list = value.as_list()) {
+    out += '[';
+    for (size_t i = 0; i < list->size(); ++i) {
+      if (i > 0) out += ',';
+      append(out, (*list)[i]);
+    }
+    out += ']';
+    return;
+  }
+  if (const auto* map = value.as_map()) {
+    out += '{';
+    for (size_t i = 0; i < map->size(); ++i) {
+      if (i > 0) out += ',';
+      append_json_string(out, (*map)[i].first);
+      out += ':';
+      append(out, (*map)[i].second);
+    }
+    out += '}';
+    return;
+  }
+  JsonWriter scalar(out);
+  if (const bool* flag = value.as_bool()) {
+    scalar.boolean(*flag);
+  } else if (const int64_t* integer = value.as_integer()) {
+    scalar.number(*integer);
+  } else if (const double* real = value.as_real()) {
+    scalar.real(*real);
+  } else {
+    scalar.null();
+  }
+}
+
+}  // namespace
+
+std::string to_json(const ChatValue& value) {
+  std::string out;
+  append(out, value);
+  return out;
 }
 
 }  // namespace vitrine

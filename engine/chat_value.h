@@ -43,9 +43,9 @@ class ChatValue {
   // The member of a map; nothing when this is no map or has no such member.
   const ChatValue* find(std::string_view key) const;
 
-  // Nothing when the document nests deeper than 64 or holds a number JSON's
-  // integers and doubles cannot. Keeps the order of members.
-  static Result<ChatValue> from_json(std::string_view text);
+  // malformed when the document nests deeper than 64, holds more than `values` values, or a
+  // number JSON's integers and doubles cannot. Keeps the order of members.
+  static Result<ChatValue> from_json(std::string_view text, size_t values = 1'000'000);
 
  private:
   template <class T>
@@ -57,5 +57,8 @@ class ChatValue {
                std::shared_ptr<const ChatList>, std::shared_ptr<const ChatMap>>
       value_;
 };
+
+// Compact JSON, members in their order.
+std::string to_json(const ChatValue& value);
 
 }  // namespace vitrine

@@ -36,6 +36,7 @@ struct Sequence {
   StopMatcher stop;
   SequenceUsage usage;
   bool cancelled = false;
+  bool held = false;
 };
 
 // A finished sequence whose cache may serve another prompt.
@@ -160,6 +161,15 @@ void Engine::cancel(SequenceId id) {
   for (auto& sequence : state_->running) sequence->cancelled |= sequence->id == id;
 }
 
+void Engine::hold(SequenceId id, bool held) {
+  for (auto& sequence : state_->waiting) {
+    if (sequence->id == id) sequence->held = held;
+  }
+  for (auto& sequence : state_->running) {
+    if (sequence->id == id) sequence->held = held;
+  }
+}
+
 std::optional<SequenceUsage> Engine::usage(SequenceId id) const {
   const auto look = [id](const auto& sequences) -> std::optional<SequenceUsage> {
     for (const auto& sequence : sequences) {
@@ -181,32 +191,40 @@ void Engine::State::drop_oldest_kept(const Kept* except) {
   }
 }
 
-// Pages for everything it may generate; a kept prefix is taken over. False when
-// it must wait for others to end.
+// Pages for everything it may generate; the longest prefix that a kept or a
+// running sequence has computed is shared. False when it must wait for others to end.
 bool Engine::State::start(Sequence& sequence) {
   PagedKvCache& kv = runner->kv();
   // The last token of a prompt is always computed: its logits are wanted.
   const std::span<const TokenId> reusable = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
-  const Kept* source = nullptr;
+  const std::string& salt = sequence.request.cache_salt;
+  const KvBlocks* source = nullptr;
+  const Kept* kept_source = nullptr;
   size_t shared = 0;
-  for (const Kept& candidate : kept) {
-    if (candidate.salt != sequence.request.cache_salt) continue;
-    const size_t common = common_prefix(candidate.tokens, reusable);
-    if (common > shared) {
-      shared = common;
-      source = &candidate;
-    }
+  const auto consider = [&](std::span<const TokenId> tokens, const KvBlocks& blocks, const Kept* owner) {
+    const size_t common = common_prefix(tokens.first(static_cast<size_t>(blocks.tokens)), reusable);
+    if (common <= shared) return;
+    shared = common;
+    source = &blocks;
+    kept_source = owner;
+  };
+  for (const Kept& other : kept) {
+    if (other.salt == salt) consider(other.tokens, other.blocks, &other);
+  }
+  for (const auto& other : running) {
+    if (other->request.cache_salt == salt) consider(other->tokens, other->blocks, nullptr);
   }
   const int64_t total = static_cast<int64_t>(sequence.tokens.size()) + sequence.request.max_tokens;
   while (kv.pages_for(total) - static_cast<int64_t>(shared) / kv.page_tokens() > kv.pool().free()) {
     if (kept.empty()) return false;
-    if (kept.size() == 1 && source != nullptr) {
+    if (kept.size() == 1 && kept_source != nullptr) {
       source = nullptr;
+      kept_source = nullptr;
       shared = 0;
     }
-    drop_oldest_kept(source);
+    drop_oldest_kept(kept_source);
   }
-  if (source != nullptr && kv.fork(source->blocks, static_cast<int64_t>(shared), sequence.blocks)) {
+  if (source != nullptr && kv.fork(*source, static_cast<int64_t>(shared), sequence.blocks)) {
     sequence.usage.cached_tokens = sequence.blocks.tokens;
   }
   return kv.reserve(sequence.blocks, total);
@@ -275,7 +293,7 @@ Result<std::vector<SequenceOutput>> Engine::step() {
       // What was held back is lost on purpose: it may be the start of a stop string.
       output.finished = FinishReason::cancelled;
       outputs.push_back(std::move(output));
-    } else {
+    } else if (!sequence->held) {
       active.push_back(sequence.get());
       pending.push_back(sequence->pending());
     }

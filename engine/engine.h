@@ -28,7 +28,7 @@ struct EngineOptions {
   int64_t cache_tokens = 0;    // of all sequences together; 0: as many as `context`
   int64_t sequences = 8;       // computed at the same time; more wait
   int64_t step_tokens = 256;   // prompts are read in chunks of at most this
-  int64_t kept_sequences = 1;  // finished ones whose cache stays for prompts that begin alike
+  int64_t kept_sequences = 1;  // finished ones whose cache stays for prompts that begin alike; those that run are shared too
   Type cache_type = Type::f16;
   bool zero_freed_pages = false;
 };
@@ -88,7 +88,9 @@ class Engine {
   Result<SequenceId> add(Request request);
   // Ends it before the next step; that step's outputs say so. Unknown ids are ignored.
   void cancel(SequenceId id);
-  bool busy() const;
+  // A held sequence keeps its place and its cache but gets no tokens: whoever reads it is slow.
+  void hold(SequenceId id, bool held);
+  bool busy() const;  // something waits or runs, held or not
   std::optional<SequenceUsage> usage(SequenceId id) const;  // up to the step after its last output
 
   // One step for as many sequences as fit. An error is the device's: the engine is of no use after it.
