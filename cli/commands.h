@@ -29,6 +29,7 @@ void add_model(CLI::App& app, int& exit_code);
 void add_plan(CLI::App& app, int& exit_code);
 void add_chat(CLI::App& app, int& exit_code);
 void add_generate(CLI::App& app, int& exit_code);
+void add_serve(CLI::App& app, int& exit_code);
 
 // Options of every command that reads recordings.
 struct InputFlags {

@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
   add_plan(app, exit_code);
   add_chat(app, exit_code);
   add_generate(app, exit_code);
+  add_serve(app, exit_code);
   const auto named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(named).empty()) {
     std::fprintf(stderr, "vitrine: no such command: %s (vitrine --help lists them)\n", argv[1]);

@@ -34,15 +34,19 @@ void ModelFlags::add_to(CLI::App& command) {
   command.add_flag("-q,--quiet", quiet, "no progress and no speeds on stderr");
 }
 
-Result<LoadedModel> ModelFlags::load() const {
+EngineOptions one_sequence() {
+  EngineOptions options;
+  options.sequences = 1;
+  return options;
+}
+
+Result<LoadedModel> ModelFlags::load(EngineOptions options) const {
   const double start = seconds_since_start();
   LoadedModel out;
   auto ops = make_cpu_ops({.threads = threads, .isa = {}});
   if (!ops) return tl::make_unexpected(ops.error());
   out.ops = std::move(*ops);
-  EngineOptions options;
   options.context = context;
-  options.sequences = 1;
   options.cache_type = cache_type == "f32" ? Type::f32 : cache_type == "bf16" ? Type::bf16 : Type::f16;
   ProgressBar progress("loading " + path, quiet, "tensors/s", 1);
   auto engine =

@@ -20,6 +20,9 @@ struct LoadedModel {
   double seconds = 0;  // to load
 };
 
+// What the commands of one conversation need.
+EngineOptions one_sequence();
+
 struct ModelFlags {
   std::string path;
   int threads = 0;
@@ -28,7 +31,7 @@ struct ModelFlags {
   bool quiet = false;
 
   void add_to(CLI::App& command);
-  Result<LoadedModel> load() const;  // shows progress on stderr
+  Result<LoadedModel> load(EngineOptions options = one_sequence()) const;  // shows progress on stderr
 };
 
 struct SamplingFlags {

@@ -19,7 +19,7 @@ struct Sequence {
         request(std::move(r)),
         tokens(request.prompt),
         sampler(request.sampling),
-        detokenizer(tokenizer),
+        detokenizer(tokenizer, !request.show_special),
         stop(request.stop) {
     sampler.see_prompt(request.prompt);
     usage.prompt_tokens = static_cast<int64_t>(tokens.size());
@@ -49,6 +49,17 @@ struct Kept {
 size_t common_prefix(std::span<const TokenId> a, std::span<const TokenId> b) {
   const size_t most = std::min(a.size(), b.size());
   return static_cast<size_t>(std::mismatch(a.begin(), a.begin() + most, b.begin()).first - a.begin());
+}
+
+int64_t default_cache_tokens(const Model& model, const Ops& ops, const EngineOptions& options) {
+  const int64_t wanted = options.sequences * options.context;
+  if (options.cache_bytes == 0) return wanted;
+  KvShape shape = model.kv_shape();
+  shape.type = options.cache_type;
+  shape.pages = 1;
+  const uint64_t page = ops.kv_page_bytes(shape) * model.config().layers;
+  const auto room = static_cast<int64_t>(options.cache_bytes / page) * shape.page_tokens;
+  return std::clamp(room, options.context, wanted);
 }
 
 }  // namespace
@@ -95,7 +106,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& path, Ops& ops, 
   if (!weights) return tl::make_unexpected(weights.error());
   auto tokenizer = load_tokenizer(*weights);
   if (!tokenizer) return tl::make_unexpected(tokenizer.error());
-  const auto source = load_chat_template(*weights);
+  const auto source = wanted.chat_template.empty() ? load_chat_template(*weights) : wanted.chat_template;
   if (!source) return tl::make_unexpected(source.error());
 
   EngineOptions options = wanted;
@@ -104,10 +115,10 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& path, Ops& ops, 
   if (options.context < 1 || options.context > made_for) {
     return fail(ErrorCode::usage, "the context must be 1 to " + std::to_string(made_for) + " tokens for this model");
   }
-  if (options.cache_tokens == 0) options.cache_tokens = options.context;
   if (options.sequences < 1 || options.step_tokens < options.sequences || options.kept_sequences < 0) {
     return fail(ErrorCode::usage, "a step must hold at least one token of each sequence");
   }
+  options.chat_template = *source;
   auto state = std::make_unique<State>(std::move(*weights), std::move(*tokenizer), options);
   if (!source->empty()) {
     auto chat = ChatTemplate::parse(*source);
@@ -116,10 +127,11 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& path, Ops& ops, 
   }
   auto model = load_model(state->weights, ops, progress);
   if (!model) return tl::make_unexpected(model.error());
+  if (state->options.cache_tokens == 0) state->options.cache_tokens = default_cache_tokens(**model, ops, options);
   RunnerOptions runner;
   runner.step_tokens = options.step_tokens;
   runner.sequences = runner.outputs = options.sequences;
-  runner.kv.tokens = options.cache_tokens;
+  runner.kv.tokens = state->options.cache_tokens;
   runner.kv.type = options.cache_type;
   runner.kv.zero_freed_pages = options.zero_freed_pages;
   auto created = ModelRunner::create(std::move(*model), ops, runner);
@@ -131,6 +143,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& path, Ops& ops, 
 const ModelConfig& Engine::config() const { return state_->weights.config(); }
 const Tokenizer& Engine::tokenizer() const { return state_->tokenizer; }
 const ChatTemplate* Engine::chat_template() const { return state_->chat ? &*state_->chat : nullptr; }
+const std::string& Engine::chat_template_source() const { return state_->options.chat_template; }
+const Weights& Engine::weights() const { return state_->weights; }
 int64_t Engine::context() const { return state_->options.context; }
 uint64_t Engine::cache_bytes() const { return state_->runner->kv().bytes(); }
 bool Engine::busy() const { return !state_->waiting.empty() || !state_->running.empty(); }

@@ -20,17 +20,21 @@
 #include "engine/model_runner.h"
 #include "engine/sampler.h"
 #include "engine/tokenizer.h"
+#include "engine/weights.h"
 
 namespace vitrine {
 
 struct EngineOptions {
-  int64_t context = 0;         // tokens of one sequence, prompt and answer; 0: the model's, at most 8192
-  int64_t cache_tokens = 0;    // of all sequences together; 0: as many as `context`
-  int64_t sequences = 8;       // computed at the same time; more wait
-  int64_t step_tokens = 256;   // prompts are read in chunks of at most this
-  int64_t kept_sequences = 1;  // finished ones whose cache stays for prompts that begin alike; those that run are shared too
+  int64_t context = 0;        // tokens of one sequence, prompt and answer; 0: the model's, at most 8192
+  int64_t cache_tokens = 0;   // of all sequences together; 0: a context for each, within cache_bytes
+  uint64_t cache_bytes = 0;   // at least one context is had in any case; 0: no bound
+  int64_t sequences = 8;      // computed at the same time; more wait
+  int64_t step_tokens = 256;  // prompts are read in chunks of at most this
+  int64_t kept_sequences =
+      1;  // finished ones whose cache stays for prompts that begin alike; those that run are shared too
   Type cache_type = Type::f16;
   bool zero_freed_pages = false;
+  std::string chat_template;  // Jinja source in place of the files' own
 };
 
 using SequenceId = uint64_t;
@@ -41,6 +45,7 @@ struct Request {
   int64_t max_tokens = 0;         // 0: until the context ends
   std::vector<std::string> stop;  // strings that end the answer; not part of it
   bool ignore_end = false;        // go on after the model's end token (measurements)
+  bool show_special = false;      // control tokens are part of the text: calls of tools are spelled with them
   // Cached prompts are shared only between requests with the same salt: how fast an
   // answer starts would tell one tenant what another has asked.
   std::string cache_salt;
@@ -81,6 +86,8 @@ class Engine {
   const ModelConfig& config() const;
   const Tokenizer& tokenizer() const;
   const ChatTemplate* chat_template() const;  // nothing when the files have none
+  const std::string& chat_template_source() const;
+  const Weights& weights() const;
   int64_t context() const;
   uint64_t cache_bytes() const;
 
@@ -90,7 +97,7 @@ class Engine {
   void cancel(SequenceId id);
   // A held sequence keeps its place and its cache but gets no tokens: whoever reads it is slow.
   void hold(SequenceId id, bool held);
-  bool busy() const;  // something waits or runs, held or not
+  bool busy() const;                                        // something waits or runs, held or not
   std::optional<SequenceUsage> usage(SequenceId id) const;  // up to the step after its last output
 
   // One step for as many sequences as fit. An error is the device's: the engine is of no use after it.

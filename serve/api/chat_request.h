@@ -36,8 +36,9 @@ struct ChatRequest {
   bool parallel_calls = true;
   ChatMap template_variables;  // enable_thinking, …
 
-  SamplingParameters sampling;
-  int64_t max_tokens = 0;  // 0: what the context holds
+  SamplingParameters sampling;   // its seed is set when the request runs
+  std::optional<uint64_t> seed;  // choice i gets seed + i; without, a random one
+  int64_t max_tokens = 0;        // 0: what the context holds
   std::vector<std::string> stop;
   int64_t choices = 1;
   Format format = Format::text;

@@ -23,7 +23,7 @@ void read_options(Members& members, ChatRequest& request) {
   real("frequency_penalty", -2, 2, s.frequency_penalty);
   real("repeat_penalty", 0.01, 100, s.repetition_penalty);
   if (const auto k = options.integer("top_k", -1, 1 << 30)) s.top_k = static_cast<int32_t>(std::max<int64_t>(*k, 0));
-  if (const auto seed = options.integer("seed", INT64_MIN, INT64_MAX)) s.seed = static_cast<uint64_t>(*seed);
+  if (const auto seed = options.integer("seed", INT64_MIN, INT64_MAX)) request.seed = static_cast<uint64_t>(*seed);
   // -1 and -2: until the context ends.
   if (const auto most = options.integer("num_predict", -2, 1'000'000'000'000)) {
     if (*most == 0) options.refuse("num_predict", "must not be 0");

@@ -60,7 +60,7 @@ void read_sampling(Members& members, ChatRequest& request) {
   real("frequency_penalty", -2, 2, s.frequency_penalty);
   real("repetition_penalty", 0.01, 100, s.repetition_penalty);
   if (const auto k = members.integer("top_k", -1, 1 << 30)) s.top_k = static_cast<int32_t>(std::max<int64_t>(*k, 0));
-  if (const auto seed = members.integer("seed", INT64_MIN, INT64_MAX)) s.seed = static_cast<uint64_t>(*seed);
+  if (const auto seed = members.integer("seed", INT64_MIN, INT64_MAX)) request.seed = static_cast<uint64_t>(*seed);
   read_bias(members, request);
   read_stop(members, request);
   if (const auto n = members.integer("n", 1, 16)) request.choices = *n;

@@ -1,0 +1,330 @@
+// `vitrine serve`: a local model for any OpenAI or Ollama client, everything a client transmits on record.
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/signal_set.hpp>
+#include <charconv>
+#include <filesystem>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/model_flags.h"
+#include "serve/model_routes.h"
+#include "serve/tap_observer.h"
+
+namespace vitrine::cli {
+namespace {
+
+namespace fs = std::filesystem;
+namespace asio = boost::asio;
+
+struct ServeFlags {
+  ModelFlags model;
+  std::string listen = "127.0.0.1:11434";
+  std::string certificate, key;
+  std::string key_file;
+  bool insecure = false;
+  std::vector<std::string> hosts, origins, aliases;
+  std::string name, chat_template;
+  int64_t sequences = 8, cache_tokens = 0, step_tokens = 256;
+  size_t waiting = 256, connections = 4096;
+  uint64_t body_mb = 32;
+  std::string tap, tap_content = "full";
+  bool tap_append = false;
+  std::string padding = "auto";
+};
+
+constexpr size_t kRecordBytes = 1024;
+
+// "127.0.0.1:11434", "[::1]:80", "8080" (loopback).
+Result<serve::ListenOptions> parse_listen(const ServeFlags& flags) {
+  serve::ListenOptions out;
+  std::string_view text = flags.listen;
+  std::string_view port = text;
+  if (const size_t colon = text.rfind(':'); colon != text.npos) {
+    port = text.substr(colon + 1);
+    text = text.substr(0, colon);
+    if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
+    out.address = std::string(text);
+  }
+  const auto read = std::from_chars(port.data(), port.data() + port.size(), out.port);
+  if (read.ec != std::errc() || read.ptr != port.data() + port.size()) {
+    return fail(ErrorCode::usage, "--listen takes ADDRESS:PORT, as in 127.0.0.1:11434 or [::1]:8080");
+  }
+  out.certificate = flags.certificate;
+  out.key = flags.key;
+  out.connections = static_cast<uint32_t>(flags.connections);
+  out.bounds.body_bytes = flags.body_mb << 20;
+  out.bounds.bodies_bytes = std::max<uint64_t>(out.bounds.bodies_bytes, out.bounds.body_bytes);
+  return out;
+}
+
+bool is_loopback(const std::string& address) {
+  boost::system::error_code error;
+  const auto ip = asio::ip::make_address(address, error);
+  return !error && ip.is_loopback();
+}
+
+// What a client may call a model by: letters, digits, '.', '_', '-'.
+std::string slug(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const char lower = ascii_lower(c);
+    const bool plain = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9') || lower == '.' || lower == '_';
+    if (plain) {
+      out += lower;
+    } else if (!out.empty() && out.back() != '-') {
+      out += '-';
+    }
+  }
+  while (out.ends_with('-')) out.pop_back();
+  return out;
+}
+
+serve::ModelInfo describe(const ServeFlags& flags, const Engine& engine) {
+  serve::ModelInfo info;
+  info.path = flags.model.path;
+  info.name = flags.name;
+  if (info.name.empty()) info.name = slug(engine.config().name);
+  if (info.name.empty()) info.name = slug(fs::path(info.path).stem().string());
+  if (info.name.empty()) info.name = "model";
+  info.aliases = flags.aliases;
+  info.version = VITRINE_VERSION;
+  std::error_code ignored;
+  const auto time = fs::last_write_time(info.path, ignored);
+  if (!ignored) {
+    info.modified =
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::file_clock::to_sys(time).time_since_epoch())
+            .count();
+  }
+  std::map<std::string, uint64_t> types;
+  if (const GgufModel* gguf = engine.weights().gguf()) {
+    for (const GgufTensor& tensor : gguf->tensors()) {
+      info.bytes += tensor.bytes;
+      types[std::string(tensor.type.name)] += tensor.bytes;
+    }
+  } else if (const SafetensorsModel* files = engine.weights().safetensors()) {
+    for (const SafetensorsTensor& tensor : files->tensors()) {
+      info.bytes += tensor.bytes;
+      types[std::string(safetensors_type_name(tensor.type))] += tensor.bytes;
+    }
+  }
+  uint64_t most = 0;
+  for (const auto& [type, bytes] : types) {
+    if (bytes <= most) continue;
+    most = bytes;
+    info.quantization = type;
+  }
+  info.digest = to_hex(sha256(as_bytes(fmt::format("{}\n{}\n{}", info.name, info.bytes, info.modified))));
+  return info;
+}
+
+Result<std::vector<serve::ApiKey>> load_keys(const std::string& path) {
+  if (path.empty()) return std::vector<serve::ApiKey>();
+  auto text = read_file(path, 1 << 20);
+  if (!text) return tl::make_unexpected(text.error());
+  auto keys = serve::parse_keys(*text, path);
+  if (keys && keys->empty()) return fail(ErrorCode::usage, "holds no key", path);
+  return keys;
+}
+
+Status check_exposure(const ServeFlags& flags, const serve::ListenOptions& listen) {
+  if (is_loopback(listen.address) || flags.insecure) return {};
+  if (flags.key_file.empty()) {
+    return fail(ErrorCode::usage,
+                "other machines can reach " + listen.address + ": give --api-keys FILE (or --insecure, knowing why)");
+  }
+  if (flags.certificate.empty()) {
+    return fail(ErrorCode::usage,
+                "other machines can reach " + listen.address +
+                    ": give --tls-cert and --tls-key, so that keys and prompts are not sent in the clear "
+                    "(or --insecure, behind a proxy that does TLS)");
+  }
+  return {};
+}
+
+Result<LoadedModel> load(const ServeFlags& flags) {
+  EngineOptions options;
+  options.sequences = flags.sequences;
+  options.step_tokens = std::max(flags.step_tokens, flags.sequences);
+  options.kept_sequences = 64;
+  options.zero_freed_pages = true;
+  options.cache_tokens = flags.cache_tokens;
+  options.cache_bytes =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) / 4;
+  if (!flags.chat_template.empty()) {
+    auto source = read_file(flags.chat_template, 1 << 20);
+    if (!source) return tl::make_unexpected(source.error());
+    options.chat_template = std::move(*source);
+  }
+  return flags.model.load(options);
+}
+
+int serve_model(const ServeFlags& flags) {
+  const auto listen = parse_listen(flags);
+  if (!listen) return report_error(listen.error());
+  if (const Status status = check_exposure(flags, *listen); !status) return report_error(status.error());
+  auto keys = load_keys(flags.key_file);
+  if (!keys) return report_error(keys.error());
+  auto loaded = load(flags);
+  if (!loaded) return report_error(loaded.error());
+  Engine& engine = *loaded->engine;
+  const serve::ModelInfo model = describe(flags, engine);
+
+  std::unique_ptr<Tap> tap;
+  std::unique_ptr<serve::TapObserver> observer;
+  if (!flags.tap.empty()) {
+    TapOptions options;
+    options.path = flags.tap;
+    options.append = flags.tap_append;
+    options.content = *parse_tap_content(flags.tap_content);
+    options.comment = "vitrine serve " VITRINE_VERSION ", model " + model.name;
+    options.on_trouble = [](std::string_view what) {
+      fmt::print(stderr, "vitrine: tap: {}\n", what.empty() ? "writes again" : what);
+    };
+    auto opened = Tap::open(std::move(options));
+    if (!opened) return report_error(opened.error());
+    tap = std::move(*opened);
+    observer = std::make_unique<serve::TapObserver>(*tap);
+  }
+
+  asio::io_context io(1);
+  serve::Access access({std::move(*keys), flags.hosts, flags.origins});
+  serve::Router router(access);
+  auto server = serve::HttpServer::open(
+      io, *listen,
+      [&](serve::HttpRequest request, std::shared_ptr<serve::Responder> responder) {
+        router.handle(std::move(request), std::move(responder));
+      },
+      observer.get());
+  if (!server) return report_error(server.error());
+  const serve::HttpServer* listening = server->get();
+
+  asio::thread_pool workers(1);
+  serve::ServiceLimits limits;
+  limits.sequences = flags.sequences;
+  limits.waiting = flags.waiting;
+  limits.waiting_per_owner = access.asks_keys() ? std::max<size_t>(1, flags.waiting / 4) : flags.waiting;
+  serve::EngineService service(engine, limits);
+  serve::GenerationContext context{io, workers, engine, service};
+  const bool pads = flags.padding == "on" || (flags.padding == "auto" && !is_loopback(listen->address));
+  if (pads) context.record_bytes = kRecordBytes;
+  serve::add_model_routes(router, context, model);
+  serve::add_service_routes(router, &service, listening);
+
+  asio::signal_set signals(io, SIGINT, SIGTERM, SIGHUP);
+  bool draining = false;
+  std::function<void(boost::system::error_code, int)> on_signal = [&](boost::system::error_code error, int signal) {
+    if (error) return;
+    if (signal == SIGHUP) {
+      auto again = load_keys(flags.key_file);
+      if (again) {
+        access.set_keys(std::move(*again));
+      } else {
+        fmt::print(stderr, "vitrine: keys were not reloaded: {}\n", again.error().to_string());
+      }
+    } else if (draining) {
+      (*server)->close();
+      io.stop();
+      return;
+    } else {
+      draining = true;
+      if (!flags.model.quiet) fmt::print(stderr, "finishing what is under way; again to cut it short\n");
+      (*server)->drain();
+    }
+    signals.async_wait(on_signal);
+  };
+  signals.async_wait(on_signal);
+  // The loop ends when a drained server has no connection left.
+  asio::steady_timer watch(io);
+  std::function<void(boost::system::error_code)> look = [&](boost::system::error_code) {
+    if (draining && (*server)->stats().open == 0) return io.stop();
+    watch.expires_after(std::chrono::milliseconds(50));
+    watch.async_wait(look);
+  };
+  look({});
+
+  if (!flags.model.quiet) {
+    fmt::print(stderr, "{} on {}://{}{}{}:{}  ({} sequences, {} tokens of context, {})\n", model.name,
+               (*server)->tls() ? "https" : "http", listen->address.find(':') != std::string::npos ? "[" : "",
+               listen->address, listen->address.find(':') != std::string::npos ? "]" : "", (*server)->port(),
+               flags.sequences, engine.context(), loaded->ops->description());
+    if (tap) fmt::print(stderr, "every exchange goes to {} ({})\n", flags.tap, flags.tap_content);
+  }
+  io.run();
+  (*server)->close();
+  workers.join();
+  if (tap) {
+    observer.reset();
+    const auto since = std::chrono::system_clock::now().time_since_epoch();
+    const Status status = tap->close({std::chrono::duration_cast<std::chrono::nanoseconds>(since).count()});
+    if (!status) return report_error(status.error());
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, int& exit_code) {
+  auto flags = std::make_shared<ServeFlags>();
+  CLI::App* command = app.add_subcommand("serve", "a local model for any OpenAI or Ollama client");
+  flags->model.add_to(*command);
+  command->add_option("--listen", flags->listen, "address and port; port 0: any free one")
+      ->type_name("ADDRESS:PORT")
+      ->capture_default_str();
+  command->add_option("--name", flags->name, "what clients call the model (default: from the file)");
+  command->add_option("--alias", flags->aliases, "another name for it; repeatable");
+  command->add_option("--chat-template", flags->chat_template, "Jinja file in place of the model's own")
+      ->type_name("FILE");
+  command->add_option("--sequences", flags->sequences, "answers computed at the same time")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command
+      ->add_option("--cache-tokens", flags->cache_tokens,
+                   "room for all sequences together (default: a context for each, within a quarter of the memory)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--step-tokens", flags->step_tokens, "prompts are read in chunks of at most this")
+      ->check(CLI::Range(16, 8192))
+      ->capture_default_str();
+  command->add_option("--queue", flags->waiting, "requests that may wait; more are told to come back (429)")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  command->add_option("--connections", flags->connections, "open at a time")
+      ->check(CLI::Range(1, 60000))
+      ->capture_default_str();
+  command->add_option("--max-body", flags->body_mb, "MiB of one request")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--api-keys", flags->key_file, "file with one \"NAME KEY\" a line; SIGHUP reads it again")
+      ->type_name("FILE");
+  command->add_option("--tls-cert", flags->certificate, "PEM certificate chain")->type_name("FILE");
+  command->add_option("--tls-key", flags->key, "its PEM key")->type_name("FILE");
+  command->add_flag("--insecure", flags->insecure, "listen beyond this machine without keys or TLS");
+  command->add_option("--allow-host", flags->hosts, "a name this server goes by; repeatable");
+  command->add_option("--allow-origin", flags->origins,
+                      "a page elsewhere that may call, as https://app.example; repeatable");
+  command->add_option("--tap", flags->tap, "exchange log of everything clients transmit, for vitrine audit")
+      ->type_name("FILE");
+  command->add_option("--tap-content", flags->tap_content, "how much of prompts and answers it keeps")
+      ->check(CLI::IsMember({"none", "hash", "full"}))
+      ->capture_default_str();
+  command->add_flag("--tap-append", flags->tap_append, "go on with a log that is there");
+  command->add_option("--padding", flags->padding, "streams in records of one size, so that token lengths do not show")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->capture_default_str();
+  command->footer(
+      "Examples:\n"
+      "  vitrine serve -m model.gguf --tap tap.ndjson\n"
+      "  curl http://127.0.0.1:11434/v1/models\n"
+      "  OLLAMA_HOST=127.0.0.1:11434 ollama run NAME\n"
+      "  vitrine audit tap.ndjson --policy org/no-egress\n"
+      "Ctrl-C finishes what is under way; a second one cuts it short. SIGHUP reads --api-keys again.\n"
+      "Loopback unless --listen says otherwise; other addresses need --api-keys and TLS.");
+  command->callback([flags, &exit_code] { exit_code = serve_model(*flags); });
+}
+
+}  // namespace vitrine::cli

@@ -1,0 +1,54 @@
+#include "serve/tap_observer.h"
+
+#include <charconv>
+#include <chrono>
+
+namespace vitrine::serve {
+namespace {
+
+Timestamp now() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return {std::chrono::duration_cast<std::chrono::nanoseconds>(since).count()};
+}
+
+// "127.0.0.1:80", "[::1]:80", as the server writes them.
+Endpoint endpoint(std::string_view text) {
+  Endpoint out;
+  const size_t colon = text.rfind(':');
+  if (colon == text.npos) return out;
+  std::string_view address = text.substr(0, colon);
+  if (address.starts_with('[')) address = address.substr(1, address.size() - 2);
+  out.ip = IpAddress::parse(address);
+  std::from_chars(text.data() + colon + 1, text.data() + text.size(), out.port);
+  return out;
+}
+
+}  // namespace
+
+void TapObserver::opened(const Peer& peer) {
+  TapPeer tapped;
+  tapped.client = endpoint(peer.client);
+  tapped.server = endpoint(peer.server);
+  tapped.tls = peer.tls;
+  connections_.insert_or_assign(peer.connection, tap_.connection(std::move(tapped), now()));
+}
+
+void TapObserver::bytes(const Peer& peer, bool from_client, std::string_view bytes) {
+  const auto found = connections_.find(peer.connection);
+  if (found == connections_.end()) return;
+  found->second->bytes(from_client ? Direction::client_to_server : Direction::server_to_client, as_bytes(bytes), now());
+}
+
+void TapObserver::closed(const Peer& peer) {
+  const auto found = connections_.find(peer.connection);
+  if (found == connections_.end()) return;
+  found->second->close(now());
+  connections_.erase(found);
+}
+
+ConnectionId TapObserver::tap_id(uint64_t connection) const {
+  const auto found = connections_.find(connection);
+  return found == connections_.end() ? 0 : found->second->id();
+}
+
+}  // namespace vitrine::serve
