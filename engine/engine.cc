@@ -4,6 +4,7 @@
 #include <deque>
 #include <list>
 
+#include "engine/answer_constraint.h"
 #include "engine/model_text.h"
 #include "engine/scheduler.h"
 #include "engine/stop_matcher.h"
@@ -23,6 +24,7 @@ struct Sequence {
         stop(request.stop) {
     sampler.see_prompt(request.prompt);
     usage.prompt_tokens = static_cast<int64_t>(tokens.size());
+    if (request.grammar) constraint.emplace(request.grammar, request.constrain_after, request.may_end_unconstrained);
   }
 
   int64_t pending() const { return static_cast<int64_t>(tokens.size()) - blocks.tokens; }
@@ -34,6 +36,7 @@ struct Sequence {
   Sampler sampler;
   StreamingDetokenizer detokenizer;
   StopMatcher stop;
+  std::optional<AnswerConstraint> constraint;
   SequenceUsage usage;
   bool cancelled = false;
   bool held = false;
@@ -88,6 +91,7 @@ struct Engine::State {
   Tokenizer tokenizer;
   EngineOptions options;
   std::optional<ChatTemplate> chat;
+  std::unique_ptr<TokenMasks> masks;  // from the first request with a grammar on
   std::unique_ptr<ModelRunner> runner;
   std::deque<std::unique_ptr<Sequence>> waiting;
   std::vector<std::unique_ptr<Sequence>> running;   // in order of arrival
@@ -152,7 +156,10 @@ bool Engine::busy() const { return !state_->waiting.empty() || !state_->running.
 Result<SequenceId> Engine::add(Request request) {
   if (Status status = check(request.sampling); !status) return tl::make_unexpected(status.error());
   if (request.prompt.empty()) return fail(ErrorCode::usage, "the prompt is empty");
-  if (request.grammar) return fail(ErrorCode::unsupported, "constrained answers are not part of this build");
+  if (request.grammar && request.ignore_end) {
+    return fail(ErrorCode::usage, "an answer with a grammar ends where the grammar does: ignore_end is not possible");
+  }
+  if (request.grammar && !state_->masks) state_->masks = std::make_unique<TokenMasks>(state_->tokenizer);
   if (request.max_tokens < 0) return fail(ErrorCode::usage, "max_tokens must not be negative");
   for (const TokenId id : request.prompt) {
     if (id < 0 || static_cast<uint32_t>(id) >= config().vocabulary) {
@@ -267,7 +274,16 @@ void Engine::State::retire(Sequence& sequence) {
 
 SequenceOutput Engine::State::take_token(Sequence& sequence, std::span<float> logits) {
   SequenceOutput output;
-  auto sampled = sequence.sampler.next(logits);
+  std::span<const uint64_t> allowed;
+  if (sequence.constraint) {
+    const auto mask = sequence.constraint->allowed(*masks, tokenizer);
+    if (!mask) {
+      output.error = mask.error();
+      return output;
+    }
+    allowed = *mask;
+  }
+  auto sampled = sequence.sampler.next(logits, allowed);
   if (!sampled) {
     output.error = sampled.error();
     return output;
@@ -279,8 +295,14 @@ SequenceOutput Engine::State::take_token(Sequence& sequence, std::span<float> lo
   if (tokenizer.ends_generation(id) && !sequence.request.ignore_end) {
     output.finished = FinishReason::stop;
   } else {
+    if (sequence.constraint && !sequence.constraint->accept(id, tokenizer)) {
+      output.error = Error{ErrorCode::internal, "the sampler chose a token that the grammar does not allow", {}};
+      return output;
+    }
     output.text = sequence.stop.push(sequence.detokenizer.push(id));
-    if (!sequence.stop.stopped() && sequence.usage.generated_tokens == sequence.request.max_tokens) {
+    if (sequence.constraint && sequence.constraint->complete()) {
+      output.finished = FinishReason::stop;
+    } else if (!sequence.stop.stopped() && sequence.usage.generated_tokens == sequence.request.max_tokens) {
       output.finished = FinishReason::length;
     }
   }

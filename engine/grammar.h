@@ -53,7 +53,7 @@ struct GrammarOptions {
   uint32_t document_depth = 64;   // arrays and objects within each other, in the answer
   uint32_t nodes = 20'000;        // values a schema describes, counted after $ref, allOf and anyOf are resolved
   uint32_t states = 200'000;      // of all automata for strings and numbers
-  uint64_t steps = 20'000'000;    // elementary steps of compiling: about 0.1 s
+  uint64_t steps = 5'000'000;     // elementary steps of compiling: at most about 0.3 s
   bool open = false;              // see THE LANGUAGE
 };
 
