@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
+
 namespace vitrine {
 namespace {
 
@@ -394,10 +396,9 @@ TEST(Grammar, HostileSchemasStayWithinBounds) {
     const auto start = std::chrono::steady_clock::now();
     const auto grammar = compile_json_schema(schema);
     const auto spent = std::chrono::steady_clock::now() - start;
-    EXPECT_LT(std::chrono::duration<double>(spent).count(), 5) << "more than 10 times of what it takes";
+    EXPECT_LT(std::chrono::duration<double>(spent).count(), 5) << "ten times of what it takes";
     EXPECT_TRUE(grammar.has_value() || grammar.error().code == ErrorCode::limit ||
                 grammar.error().code == ErrorCode::malformed);
-                grammar ? "compiled" : grammar.error().to_string().substr(0, 120).c_str());
   }
 }
 
