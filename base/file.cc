@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <utility>
 #include <vector>
 
 namespace vitrine {
@@ -84,6 +85,7 @@ Result<MappedFile> MappedFile::open(const std::string& path, FileAccess access) 
     if (fstat(source, &status) != 0) return fail(ErrorCode::unreadable, reason("cannot stat"), path);
   }
   if (status.st_size > 0) {
+    if (!random) out.descriptor_ = fcntl(source, F_DUPFD_CLOEXEC, 0);
     void* mapping = mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE, source, 0);
     if (mapping == MAP_FAILED) return fail(ErrorCode::unreadable, reason("cannot map"), path);
     madvise(mapping, static_cast<size_t>(status.st_size), random ? MADV_NORMAL : MADV_SEQUENTIAL);
@@ -94,6 +96,7 @@ Result<MappedFile> MappedFile::open(const std::string& path, FileAccess access) 
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) munmap(const_cast<uint8_t*>(bytes_.data()), bytes_.size());
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
@@ -101,11 +104,25 @@ MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(bytes_, other.bytes_);
+  std::swap(descriptor_, other.descriptor_);
   std::swap(released_, other.released_);
   std::swap(ahead_, other.ahead_);
   std::swap(was_gzip_, other.was_gzip_);
   std::swap(truncated_gzip_, other.truncated_gzip_);
   return *this;
+}
+
+size_t MappedFile::read_at(uint64_t offset, std::span<uint8_t> out) const {
+  if (offset >= bytes_.size()) return 0;
+  out = out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), bytes_.size() - offset)));
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t n = pread(descriptor_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    done += static_cast<size_t>(n);
+  }
+  return done;
 }
 
 void MappedFile::release_before(uint64_t end) {
@@ -139,6 +156,10 @@ void MappedFile::drop_pages(uint64_t begin, uint64_t end) {
 }
 
 SpillBuffer::SpillBuffer(size_t memory_bound) : memory_bound_(memory_bound) {}
+SpillBuffer::SpillBuffer(size_t memory_bound, std::string memory)
+    : memory_(std::move(memory)), memory_bound_(memory_bound) {
+  memory_.clear();
+}
 SpillBuffer::~SpillBuffer() { clear(); }
 SpillBuffer::SpillBuffer(SpillBuffer&& other) noexcept : memory_bound_(other.memory_bound_) {
   *this = std::move(other);
@@ -211,6 +232,11 @@ void SpillBuffer::clear() {
   descriptor_ = -1;
   memory_.clear();
   size_ = 0;
+}
+
+std::string SpillBuffer::take_memory() {
+  clear();
+  return std::exchange(memory_, {});
 }
 
 Result<std::string> read_file(const std::string& path, uint64_t bound) {

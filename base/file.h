@@ -34,6 +34,9 @@ class MappedFile {
   bool was_gzip() const { return was_gzip_; }
   bool truncated_gzip() const { return truncated_gzip_; }  // inflated as far as it went
 
+  // Copies the bytes from `offset` on into `out` without mapping them: for who
+  // wants few bytes of many pages. How many were there; 0 for an error.
+  size_t read_at(uint64_t offset, std::span<uint8_t> out) const;
   // The caller will not read [0, end) again soon: lets the kernel drop the
   // pages, so that memory stays flat on files larger than memory.
   void release_before(uint64_t end);
@@ -47,6 +50,7 @@ class MappedFile {
   MappedFile() = default;
   std::string path_;
   Bytes bytes_;
+  int descriptor_ = -1;  // of the content, for read_at()
   uint64_t released_ = 0;
   uint64_t ahead_ = 0;  // mapped in advance up to here
   bool was_gzip_ = false;
@@ -59,6 +63,8 @@ class MappedFile {
 class SpillBuffer {
  public:
   explicit SpillBuffer(size_t memory_bound = 4 << 20);
+  // `memory` is used as the memory; its content is dropped.
+  SpillBuffer(size_t memory_bound, std::string memory);
   ~SpillBuffer();
   SpillBuffer(SpillBuffer&&) noexcept;
   SpillBuffer& operator=(SpillBuffer&&) noexcept;
@@ -70,6 +76,8 @@ class SpillBuffer {
   // memory needed does not grow with the size. REQUIRES: the range was appended.
   Status read(uint64_t offset, uint64_t length, const std::function<Status(std::string_view)>& each) const;
   void clear();
+  // Empties the buffer and hands its memory over, for another one.
+  std::string take_memory();
 
  private:
   void unmap();

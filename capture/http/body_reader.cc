@@ -11,20 +11,28 @@ constexpr size_t kHeld = 1 << 20;      // compressed bytes that wait for their e
 constexpr std::string_view kEmptySha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 }  // namespace
 
+void BodyReader::release() {
+  view_ = {};
+  if (buffers_ == nullptr) return;
+  buffers_->put(held_);
+  buffers_->put(inflated_);
+  if (!kept_) return;
+  std::string memory = kept_->take_memory();
+  buffers_->put(memory);
+  kept_.reset();
+}
+
 void BodyReader::reset() {
+  release();
   decoders_.clear();
   stages_.clear();
   events_.reset();
   unsupported_ = streamed_ = holding_ = false;
-  held_.clear();
-  inflated_.clear();
   discard_ = cut_ = Cause::decoded;
   cut_issue_ = nullptr;
   wire_ = content_bytes_ = decoded_wire_ = 0;
   pieces_.clear();
   if (pieces_.capacity() > 1024) pieces_.shrink_to_fit();
-  view_ = {};
-  kept_.reset();
   hash_.reset();
   digest_.clear();
 }
@@ -61,6 +69,7 @@ void BodyReader::hole(Cause cause) {
 bool BodyReader::hold(Bytes bytes) {
   if (!holding_) return false;
   if (held_.size() + bytes.size() <= kHeld) {
+    if (held_.empty()) held_ = buffers_->get_empty();
     held_.append(as_text(bytes));
     return true;
   }
@@ -72,13 +81,17 @@ void BodyReader::release_held() {
   holding_ = false;
   if (held_.empty()) return;
   decode(0, as_bytes(held_));
-  std::string().swap(held_);
+  buffers_->put(held_);
 }
 
 bool BodyReader::inflate_held() {
   const uint64_t bound = std::min({uint64_t{limits_.body_memory}, uint64_t{limits_.body_bytes},
                                    std::max<uint64_t>(limits_.expansion_floor, wire_ * limits_.expansion)});
-  if (!inflate_whole(decoders_[0], as_bytes(held_), bound, inflated_)) return false;
+  inflated_ = buffers_->get();
+  if (!inflate_whole(decoders_[0], as_bytes(held_), bound, inflated_)) {
+    buffers_->put(inflated_);
+    return false;
+  }
   content_bytes_ = inflated_.size();
   view_ = as_bytes(inflated_);
   stages_[0].done = true;
@@ -87,6 +100,8 @@ bool BodyReader::inflate_held() {
 
 void BodyReader::decode(size_t index, Bytes bytes) {
   Stage& stage = stages_[index];
+  BorrowedBuffer borrowed(*buffers_);
+  std::string& out = borrowed.bytes;
   while (cut_ == Cause::decoded) {
     if (stage.done && !bytes.empty() && decoders_[index] != Decoder::gzip && decoders_[index] != Decoder::zstd) {
       cut(Cause::malformed, index == 0 ? stage.decompressor->accepted() : 0,
@@ -95,18 +110,18 @@ void BodyReader::decode(size_t index, Bytes bytes) {
     }
     stage.allowed = stage.produced + kStep;
     stage.decompressor->raise_bound(stage.allowed);
-    stage.out.clear();
+    out.clear();
     size_t used = 0;
-    const auto state = stage.decompressor->feed(bytes, stage.out, used);
+    const auto state = stage.decompressor->feed(bytes, out, used);
     bytes = bytes.subspan(used);
-    stage.produced += stage.out.size();
+    stage.produced += out.size();
     if (index + 1 < stages_.size()) {
       const bool over = stage.produced > limits_.body_bytes;
-      if (over) stage.out.resize(stage.out.size() - static_cast<size_t>(stage.produced - limits_.body_bytes));
-      if (!stage.out.empty()) decode(index + 1, as_bytes(stage.out));
+      if (over) out.resize(out.size() - static_cast<size_t>(stage.produced - limits_.body_bytes));
+      if (!out.empty()) decode(index + 1, as_bytes(out));
       if (over) cut(Cause::truncated, 0, "http: content exceeds the bound");
     } else {
-      content(as_bytes(stage.out), false);
+      content(as_bytes(out), false);
     }
     if (cut_ != Cause::decoded) return;
     if (stage.produced > std::max<uint64_t>(limits_.expansion_floor, wire_ * limits_.expansion)) {
@@ -120,8 +135,7 @@ void BodyReader::decode(size_t index, Bytes bytes) {
     }
     if (state == Decompressor::State::bound) {
       // Not our step but the decoder's own refusal (zstd window) makes no progress.
-      if (stage.out.empty() && used == 0)
-        cut(Cause::truncated, 0, "http: content coding needs more memory than the bound");
+      if (out.empty() && used == 0) cut(Cause::truncated, 0, "http: content coding needs more memory than the bound");
       continue;
     }
     if (state == Decompressor::State::done && !bytes.empty()) {
@@ -153,8 +167,7 @@ void BodyReader::content(Bytes bytes, bool borrowed) {
     return;
   }
   keep_views();
-  if (!kept_) kept_.emplace(limits_.body_memory);
-  if (!kept_->append(bytes))
+  if (!keep(bytes))
     cut(Cause::truncated, stages_.empty() ? wire_ - bytes.size() : 0, "http: cannot write the spill file");
 }
 
@@ -162,8 +175,12 @@ void BodyReader::keep_views() {
   if (view_.empty()) return;
   const Bytes view = view_;
   view_ = {};
-  if (!kept_) kept_.emplace(limits_.body_memory);
-  if (!kept_->append(view)) cut(Cause::truncated, 0, "http: cannot write the spill file");
+  if (!keep(view)) cut(Cause::truncated, 0, "http: cannot write the spill file");
+}
+
+bool BodyReader::keep(Bytes bytes) {
+  if (!kept_) kept_.emplace(static_cast<size_t>(limits_.body_memory), buffers_->get_empty());
+  return kept_->append(bytes).has_value();
 }
 
 void BodyReader::cut(Cause cause, uint64_t decoded_wire, const char* issue) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/buffer_pool.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "capture/http/content_coding.h"
@@ -19,6 +20,9 @@ namespace vitrine {
 
 class BodyReader {
  public:
+  // Where the memory of contents comes from and goes back to; outlives this object.
+  // REQUIRES: called before begin() and add().
+  void use(BufferPool& buffers) { buffers_ = &buffers; }
   // `events` not null: the content is an event stream, and events go there.
   void begin(const HttpLimits& limits, std::vector<Decoder> decoders, SseParser::Sink* events);
   // The coding cannot be undone: content is kept as it is, all `unsupported`.
@@ -35,7 +39,7 @@ class BodyReader {
 
   struct Outcome {
     bool streamed = false;  // given as events; no body part
-    Bytes content;          // valid until reset()
+    Bytes content;          // valid until release()
     Cause cause = Cause::decoded;
     const char* issue = nullptr;
     ByteCounts bytes;
@@ -47,6 +51,8 @@ class BodyReader {
   uint64_t content_bytes() const { return content_bytes_; }
   const std::vector<StreamSpan>& pieces() const { return pieces_; }
   const std::vector<Decoder>& decoders() const { return decoders_; }
+  // The content is not needed any more.
+  void release();
   void reset();
 
  private:
@@ -55,15 +61,16 @@ class BodyReader {
     uint64_t allowed = 0;
     uint64_t produced = 0;
     bool done = false;
-    std::string out;
   };
   void decode(size_t stage, Bytes bytes);
   bool hold(Bytes bytes);
+  bool keep(Bytes bytes);
   void release_held();
   bool inflate_held();
   void content(Bytes bytes, bool borrowed);
   void cut(Cause cause, uint64_t decoded_wire, const char* issue = nullptr);
 
+  BufferPool* buffers_ = nullptr;
   HttpLimits limits_;
   std::vector<Decoder> decoders_;
   std::vector<Stage> stages_;  // outermost coding first

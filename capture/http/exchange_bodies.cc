@@ -92,6 +92,7 @@ void ExchangeBuilder::body_part(ExchangeState& x, Direction direction, bool comp
   part.pieces = m.body.pieces();
   part.decoders = m.body.decoders();
   sink_.part(x.exchange, part);
+  m.body.release();
 }
 
 // Both messages go on as frames. After an HTTP/1 Upgrade the request had ended.

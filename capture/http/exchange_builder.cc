@@ -18,7 +18,10 @@ CloseReason reason_of(Cause cause) {
 }  // namespace
 
 ExchangeBuilder::ExchangeBuilder(ConnectionInfo& info, ExchangeSink& sink, const HttpLimits& limits)
-    : info_(info), sink_(sink), limits_(limits) {}
+    : info_(info),
+      sink_(sink),
+      limits_(limits),
+      buffers_(limits.buffers != nullptr ? *limits.buffers : own_buffers_) {}
 ExchangeBuilder::~ExchangeBuilder() = default;
 
 void ExchangeBuilder::issue(Issue issue) {
@@ -95,6 +98,7 @@ ExchangeBuilder::ExchangeState& ExchangeBuilder::open(const HttpEvent& event) {
       m.builder = this;
       m.exchange = state.get();
       m.direction = d;
+      m.body.use(buffers_);
     }
   }
   ExchangeState& x = *state;

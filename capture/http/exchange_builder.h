@@ -63,6 +63,8 @@ class ExchangeBuilder final : public HttpEventSink {
   ConnectionInfo& info_;
   ExchangeSink& sink_;
   HttpLimits limits_;
+  BufferPool own_buffers_;
+  BufferPool& buffers_;
   std::unordered_map<uint64_t, std::unique_ptr<ExchangeState>> open_;
   std::vector<std::unique_ptr<ExchangeState>> free_;   // closed ones, kept for their buffers
   std::vector<std::pair<uint64_t, Direction>> views_;  // messages that hold a view of the chunk

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "base/buffer_pool.h"
 #include "capture/exchange.h"
 #include "capture/stream.h"
 
@@ -20,6 +21,10 @@ struct HttpLimits {
   uint32_t headers = 2000;                // fields kept of one head; the rest is counted
   uint32_t streams = 10000;               // concurrently open HTTP/2 streams followed
   bool digests = true;                    // Message::sha256; false: left empty
+  // Where the memory of bodies comes from: connections of one thread that share
+  // it keep what one of them needs, not what each has ever needed. Outlives
+  // them; without it each has its own.
+  BufferPool* buffers = nullptr;
 };
 
 class HttpConnection : public StreamSink {

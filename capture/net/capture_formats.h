@@ -31,6 +31,9 @@ static_assert(std::endian::native == std::endian::little, "load_u16 and load_u32
 // Both borrow `file` and `issues` for the reader's life. `metadata` may be null;
 // it is complete when next() has returned false.
 Result<std::unique_ptr<PacketReader>> open_pcap(Bytes file, IssueSink& issues, CaptureMetadata* metadata);
-Result<std::unique_ptr<PacketReader>> open_pcapng(Bytes file, IssueSink& issues, CaptureMetadata* metadata);
+// With `read` packets are counted and skipped where that is possible: next()
+// then gives no packet but progress. REQUIRES: metadata.
+Result<std::unique_ptr<PacketReader>> open_pcapng(Bytes file, IssueSink& issues, CaptureMetadata* metadata,
+                                                  const ReadAt* read = nullptr);
 
 }  // namespace vitrine

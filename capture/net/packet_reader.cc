@@ -10,12 +10,13 @@ class NoIssues : public IssueSink {
   void issue(Issue) override {}
 };
 
-Result<std::unique_ptr<PacketReader>> open_any(Bytes file, IssueSink& issues, CaptureMetadata* metadata) {
+Result<std::unique_ptr<PacketReader>> open_any(Bytes file, IssueSink& issues, CaptureMetadata* metadata,
+                                               const ReadAt* read = nullptr) {
   if (file.size() < 4) {
     return fail(ErrorCode::unreadable,
                 file.empty() ? "the file is empty" : "the file is too short for a capture (fewer than 4 bytes)");
   }
-  if (load_u32(file.data(), false) == kPcapngSection) return open_pcapng(file, issues, metadata);
+  if (load_u32(file.data(), false) == kPcapngSection) return open_pcapng(file, issues, metadata, read);
   return open_pcap(file, issues, metadata);
 }
 
@@ -42,12 +43,12 @@ Result<std::unique_ptr<PacketReader>> open_capture(Bytes file, IssueSink& issues
   return open_any(file, issues, nullptr);
 }
 
-CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& progress) {
+CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& progress, const ReadAt& read) {
   // The same reader as for the packets, so that both passes agree on numbers
   // and on how damage is survived. It never touches packet bytes.
   CaptureMetadata metadata;
   NoIssues none;  // the packet pass reports them
-  auto reader = open_any(file, none, &metadata);
+  auto reader = open_any(file, none, &metadata, read ? &read : nullptr);
   if (!reader) return metadata;
   constexpr uint64_t kStep = 2 << 20;
   uint64_t reported = 0;

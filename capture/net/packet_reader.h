@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,12 +50,18 @@ struct CaptureMetadata {
   uint64_t packets = 0;
 };
 
+// Copies bytes of the file from `offset` on into `out`, as many as there are;
+// how many, 0 for an error.
+using ReadAt = std::function<size_t(uint64_t offset, std::span<uint8_t> out)>;
+
 bool looks_like_capture(Bytes file);  // by magic only
 // Error only when no header could be read at all. `file` must outlive the reader.
 Result<std::unique_ptr<PacketReader>> open_capture(Bytes file, IssueSink& issues);
 // Walks block headers only (cheap): secrets, names, comments, counts. Keeps at
 // most 65,536 names, 256 comments and 1,024 interface names. `progress` is
-// called about every 2 MiB with the bytes consumed (for page release).
-CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& progress = {});
+// called about every 2 MiB with the bytes consumed (for page release). With
+// `read`, which must give the same bytes, packets of a pcapng file are skipped
+// without touching `file`.
+CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& progress = {}, const ReadAt& read = {});
 
 }  // namespace vitrine

@@ -10,6 +10,7 @@ namespace pcapng {
 inline constexpr uint32_t kInterface = 1, kObsoletePacket = 2, kSimplePacket = 3, kNames = 4, kStatistics = 5,
                           kEnhancedPacket = 6, kSystemdJournal = 9, kSecrets = 10, kSysdigEvent = 0x204,
                           kSysdigEventFlags = 0x208, kCustomCopy = 0xbad, kCustomNoCopy = 0x40000bad;
+inline constexpr uint64_t kLeastEnhancedPacket = 32;  // length of the block of an empty packet
 }
 
 struct PcapngBlock {
@@ -29,6 +30,8 @@ class PcapngBlocks {
   bool big_endian() const { return big_endian_; }
   uint64_t position() const { return position_; }
   uint64_t skipped() const { return skipped_; }
+  // REQUIRES: whole, sound blocks end at `position`.
+  void skip_to(uint64_t position) { position_ = position; }
   void set_packet(uint64_t number) { packet_ = number; }  // for the place of issues
 
  private:

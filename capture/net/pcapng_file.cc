@@ -2,8 +2,10 @@
 // (draft-ietf-opsawg-pcapng section 4).
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "capture/net/pcapng_blocks.h"
+#include "capture/net/plain_packets.h"
 
 namespace vitrine {
 namespace {
@@ -56,10 +58,13 @@ std::string_view secrets_name(uint32_t type) {
 
 class PcapngReader : public PacketReader {
  public:
-  PcapngReader(Bytes file, IssueSink& issues, CaptureMetadata* metadata)
-      : blocks_(file, issues), issues_(issues), metadata_(metadata) {}
+  PcapngReader(Bytes file, IssueSink& issues, CaptureMetadata* metadata, const ReadAt* read)
+      : blocks_(file, issues), issues_(issues), metadata_(metadata) {
+    if (read != nullptr) plain_.emplace(file.size(), *read);
+  }
 
   bool next(Packet& packet) override {
+    if (skip_plain_packets()) return true;
     PcapngBlock block;
     while (blocks_.next(block)) {
       if (block.type == kPcapngSection) {
@@ -96,6 +101,15 @@ class PcapngReader : public PacketReader {
   uint64_t position() const override { return blocks_.position(); }
 
  private:
+  bool skip_plain_packets() {
+    if (!plain_ || skip_section_) return false;
+    const PlainPackets::Run run = plain_->skip(blocks_.position(), big());
+    if (run.packets == 0) return false;
+    blocks_.skip_to(run.end);
+    count(run.packets);
+    return true;
+  }
+
   bool big() const { return blocks_.big_endian(); }
   ByteReader reader(const PcapngBlock& block) const { return ByteReader(block.body, big()); }
 
@@ -293,8 +307,8 @@ class PcapngReader : public PacketReader {
     report(Cause::unsupported, what);
   }
 
-  void count() {
-    ++number_;
+  void count(uint64_t records = 1) {
+    number_ += records;
     blocks_.set_packet(number_);
     if (metadata_) metadata_->packets = number_;
   }
@@ -331,6 +345,7 @@ class PcapngReader : public PacketReader {
   }
 
   PcapngBlocks blocks_;
+  std::optional<PlainPackets> plain_;
   IssueSink& issues_;
   CaptureMetadata* metadata_;
   std::vector<Interface> interfaces_;
@@ -341,7 +356,8 @@ class PcapngReader : public PacketReader {
 
 }  // namespace
 
-Result<std::unique_ptr<PacketReader>> open_pcapng(Bytes file, IssueSink& issues, CaptureMetadata* metadata) {
+Result<std::unique_ptr<PacketReader>> open_pcapng(Bytes file, IssueSink& issues, CaptureMetadata* metadata,
+                                                  const ReadAt* read) {
   if (file.size() < 28) return fail(ErrorCode::malformed, "the pcapng file ends inside its first section header");
   const bool little = load_u32(file.data() + 8, false) == 0x1a2b3c4d,
              bigger = load_u32(file.data() + 8, true) == 0x1a2b3c4d;
@@ -350,7 +366,7 @@ Result<std::unique_ptr<PacketReader>> open_pcapng(Bytes file, IssueSink& issues,
     return fail(ErrorCode::unsupported, "pcapng version " + std::to_string(major) + " is not read (1.0 is)");
   }
   if (metadata) metadata->format = "pcapng";
-  return std::make_unique<PcapngReader>(file, issues, metadata);
+  return std::make_unique<PcapngReader>(file, issues, metadata, read);
 }
 
 }  // namespace vitrine

@@ -90,12 +90,12 @@ Result<Input> Input::open(const std::string& path, const InputOptions& options, 
   }
   if (looks_like_capture(bytes)) {
     uint64_t scanned = 0;
-    input.file_->read_ahead(0);
-    CaptureMetadata metadata = scan_capture(bytes, [&](uint64_t position) {
+    const auto let_go = [&](uint64_t position) {
       input.file_->drop_pages(scanned, position);
-      input.file_->read_ahead(position);
       scanned = position;
-    });
+    };
+    CaptureMetadata metadata = scan_capture(
+        bytes, let_go, [&](uint64_t offset, std::span<uint8_t> out) { return input.file_->read_at(offset, out); });
     summary.format = metadata.format == "pcapng" ? InputFormat::pcapng : InputFormat::pcap;
     summary.dropped = metadata.dropped;
     summary.packets = metadata.packets;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -148,16 +149,25 @@ Result<PipelineSummary> run_pipeline(PacketReader& packets, const SecretStore& s
   const size_t shards = std::max(1u, options.threads);
   std::vector<std::unique_ptr<Worker>> workers;
   for (size_t i = 0; i < shards; ++i) {
-    auto worker = std::make_unique<Worker>();
-    worker->consumer = options.consumer(static_cast<unsigned>(i));
-    worker->shard = std::make_unique<Shard>(secrets, processes, *worker->consumer, options.observer, options.http);
-    workers.push_back(std::move(worker));
-  }
-  if (shards > 1) {
-    for (size_t i = 0; i < shards; ++i) {
-      Worker* worker = workers[i].get();
-      worker->thread = std::thread([worker, i] { worker->loop(i); });
+    Worker* worker = workers.emplace_back(std::make_unique<Worker>()).get();
+    const auto make = [&, worker, i] {
+      worker->consumer = options.consumer(static_cast<unsigned>(i));
+      worker->shard = std::make_unique<Shard>(secrets, processes, *worker->consumer, options.observer, options.http);
+    };
+    if (shards == 1) {
+      make();
+      break;
     }
+    // Made on its own thread: two shards' state made on one thread lies in the
+    // same cache lines, and each write of one would take them from the other.
+    std::promise<void> made;
+    const std::future<void> ready = made.get_future();
+    worker->thread = std::thread([make, worker, i, made = std::move(made)]() mutable {
+      make();
+      made.set_value();
+      worker->loop(i);
+    });
+    ready.wait();
   }
   Reader reader(packets, issues, summary, shards);
   std::deque<std::shared_ptr<Batch>> in_flight;

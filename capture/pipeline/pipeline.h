@@ -98,6 +98,7 @@ class ShardConsumer : public PositionedSink {
 
 struct PipelineOptions {
   unsigned threads = 1;  // shards; 1 runs on the caller's thread alone
+  // Called for one shard after the other, on the thread that will use it.
   std::function<std::unique_ptr<ShardConsumer>(unsigned shard)> consumer;
   // Merge stage, on the caller's thread: outputs of all shards for one batch.
   std::function<Status(std::span<std::unique_ptr<ShardOutput>>)> merge;

@@ -56,7 +56,9 @@ struct Shard::UdpFlow {
 
 Shard::Shard(const SecretStore& secrets, const ProcessTable& processes, PositionedSink& sink, StreamObserver* observer,
              HttpLimits http)
-    : secrets_(secrets), processes_(processes), sink_(sink), observer_(observer), http_(http) {}
+    : secrets_(secrets), processes_(processes), sink_(sink), observer_(observer), http_(http) {
+  http_.buffers = &buffers_;
+}
 Shard::~Shard() = default;
 
 void Shard::datagram(const Datagram& datagram) {

@@ -64,6 +64,7 @@ class Shard {
   const ProcessTable& processes_;
   PositionedSink& sink_;
   StreamObserver* observer_;
+  BufferPool buffers_;  // of the bodies; outlives the connections
   HttpLimits http_;
   std::unordered_map<FlowKey, std::unique_ptr<TrafficConnection>, FlowKeyHash> tcp_;
   std::unordered_map<FlowKey, std::unique_ptr<UdpFlow>, FlowKeyHash> udp_;  // also other IP protocols

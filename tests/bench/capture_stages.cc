@@ -52,12 +52,12 @@ struct NoIssues : IssueSink {
 // The first pass as Input::open makes it.
 CaptureMetadata scan(Bytes file, MappedFile& mapping) {
   uint64_t scanned = 0;
-  mapping.read_ahead(0);
-  CaptureMetadata metadata = scan_capture(file, [&](uint64_t position) {
+  const auto let_go = [&](uint64_t position) {
     mapping.drop_pages(scanned, position);
-    mapping.read_ahead(position);
     scanned = position;
-  });
+  };
+  CaptureMetadata metadata =
+      scan_capture(file, let_go, [&](uint64_t offset, std::span<uint8_t> out) { return mapping.read_at(offset, out); });
   mapping.read_ahead(0);
   return metadata;
 }

@@ -97,5 +97,48 @@ TEST(Path, ScanReportsItsProgress) {
   EXPECT_EQ(steps.back(), file.size());
 }
 
+// With a way to copy bytes the first pass skips packets without mapping them,
+// and finds what it finds otherwise.
+TEST(Path, ScanThroughAWindowFindsTheSame) {
+  std::string file;
+  for (const bool big : {false, true}) {
+    file += section(big, option(big, 1, big ? "second" : "first"));
+    file += interface(big, 1, option(big, 2, "eth0"));
+    for (int i = 0; i < 900; ++i) file += enhanced(big, 0, 1'000'000'000, std::string(1000 + i % 7, 'x'));
+    file += block(big, 10, Out(big).u32(0x544c534b).u32(4).raw("key1").str());
+    file += enhanced(big, 7, 1'000'000'000, "of an interface that was not declared");
+    file += enhanced(big, 0, 1'000'000'000, "noted", option(big, 1, "vitrine-process: 7 curl"));
+    file += enhanced(big, 0, 1'000'000'000, std::string(400'000, 'y'));  // larger than the window
+    file += enhanced(big, 0, 1'000'000'000, "");
+    file += "damage that is no block at all";
+    file += block(big, 10, Out(big).u32(0x544c534b).u32(4).raw("key2").str());
+    for (int i = 0; i < 400; ++i) file += enhanced(big, 0, 1'000'000'000, std::string(1461, 'z'));
+  }
+  file += enhanced(true, 0, 1'000'000'000, "cut at its end").substr(0, 36);
+  const CaptureMetadata all = scan_capture(as_bytes(file));
+  ASSERT_EQ(all.tls_key_logs.size(), 4u);
+  ASSERT_GE(all.packets, 2608u);
+  for (const size_t most : {size_t{1} << 30, size_t{70'000}, size_t{1461}, size_t{40}, size_t{7}, size_t{0}}) {
+    size_t copied = 0;
+    std::vector<uint64_t> steps;
+    const CaptureMetadata found = scan_capture(
+        as_bytes(file), [&](uint64_t position) { steps.push_back(position); },
+        [&](uint64_t offset, std::span<uint8_t> out) {
+          const std::string_view piece = std::string_view(file).substr(offset, std::min(most, out.size()));
+          std::copy(piece.begin(), piece.end(), out.begin());
+          copied += piece.size();
+          return piece.size();
+        });
+    EXPECT_EQ(found.packets, all.packets) << most;
+    EXPECT_EQ(found.comments, all.comments) << most;
+    EXPECT_EQ(found.interfaces, all.interfaces) << most;
+    ASSERT_EQ(found.tls_key_logs.size(), 4u) << most;
+    for (size_t i = 0; i < 4; ++i) EXPECT_EQ(as_text(found.tls_key_logs[i]), as_text(all.tls_key_logs[i])) << most;
+    EXPECT_EQ(steps.back(), file.size()) << most;
+    // Whole windows: hardly a byte is copied twice.
+    if (most > file.size()) EXPECT_LT(copied, 2 * file.size());
+  }
+}
+
 }  // namespace
 }  // namespace vitrine
