@@ -2,14 +2,11 @@
 #pragma once
 
 #include <span>
-#include <string_view>
+
+#include "base/embedded_file.h"
 
 namespace vitrine {
 
-struct EmbeddedFile {
-  std::string_view name;  // "locale/en.json"
-  std::string_view content;
-};
-std::span<const EmbeddedFile> embedded_files();  // by name
+std::span<const EmbeddedFile> report_files();  // by name
 
 }  // namespace vitrine

@@ -51,7 +51,7 @@ namespace {
 // The parts in the order of their names, with the style sheet in its place.
 std::string page_text() {
   std::string page, style;
-  for (const EmbeddedFile& file : embedded_files()) {
+  for (const EmbeddedFile& file : report_files()) {
     if (file.name.ends_with(".html")) page += file.content;
     if (file.name.ends_with(".css")) style = file.content;
   }

@@ -12,7 +12,7 @@ Locale Locale::of(std::string_view language) {
   const bool korean = language == "ko" || language.starts_with("ko-") || language.starts_with("ko_");
   locale.tag_ = korean ? "ko" : "en";
   locale.language_ = korean ? Language::ko : Language::en;
-  for (const EmbeddedFile& file : embedded_files()) {
+  for (const EmbeddedFile& file : report_files()) {
     if (file.name != "locale/" + locale.tag_ + ".json") continue;
     const auto texts = nlohmann::json::parse(file.content);
     for (const auto& [id, text] : texts.items()) {

@@ -161,7 +161,7 @@ uint64_t decrypt(Bytes file, MappedFile& mapping) {
 // From here the pipeline itself runs, as `vitrine fields` runs it.
 class Consumer : public ShardConsumer, private FieldSink {
  public:
-  Consumer(Stage last, const cli::Knowledge& knowledge, uint64_t& count)
+  Consumer(Stage last, const Knowledge& knowledge, uint64_t& count)
       : last_(last),
         count_(count),
         line_(knowledge, *this),
@@ -194,15 +194,15 @@ class Consumer : public ShardConsumer, private FieldSink {
 
   Stage last_;
   uint64_t& count_;
-  cli::FieldLine line_;
-  const cli::Knowledge& knowledge_;
+  FieldLine line_;
+  const Knowledge& knowledge_;
   FieldExtractor plain_;
   FieldJsonWriter writer_;
   OutputPool<ShardOutput> pool_;
   std::unique_ptr<ShardOutput> output_ = pool_.get();
 };
 
-uint64_t run_line(const std::string& path, Stage last, const cli::Knowledge& knowledge, const std::string& out) {
+uint64_t run_line(const std::string& path, Stage last, const Knowledge& knowledge, const std::string& out) {
   IssueLog issues;
   InputOptions options;
   options.http.digests = false;

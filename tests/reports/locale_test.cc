@@ -51,7 +51,7 @@ TEST(Locale, WordingLintPasses) {
     for (const WordingProblem& problem : lint_wording(read(file), file))
       ADD_FAILURE() << problem.where << ": " << problem.word;
   }
-  for (const EmbeddedFile& file : embedded_files()) {
+  for (const EmbeddedFile& file : report_files()) {
     EXPECT_TRUE(lint_wording(file.content, std::string(file.name)).empty()) << file.name;
     EXPECT_EQ(file.content.find("compliant"), std::string_view::npos) << file.name;
   }
@@ -87,8 +87,8 @@ TEST(Locale, SentencesSpeakInWords) {
 }
 
 TEST(Locale, EmbeddedFilesAreTheFilesOfTheFolder) {
-  ASSERT_EQ(embedded_files().size(), 8u);
-  for (const EmbeddedFile& file : embedded_files()) EXPECT_EQ(file.content, read("reports/" + std::string(file.name)));
+  ASSERT_EQ(report_files().size(), 8u);
+  for (const EmbeddedFile& file : report_files()) EXPECT_EQ(file.content, read("reports/" + std::string(file.name)));
 }
 
 }  // namespace
