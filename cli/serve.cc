@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/model_flags.h"
+#include "serve/lockdown.h"
 #include "serve/model_routes.h"
 #include "serve/tap_observer.h"
 
@@ -36,6 +37,7 @@ struct ServeFlags {
   std::string tap, tap_content = "full";
   bool tap_append = false;
   std::string padding = "auto";
+  bool no_lockdown = false;
 };
 
 constexpr size_t kRecordBytes = 1024;
@@ -165,6 +167,7 @@ Result<LoadedModel> load(const ServeFlags& flags) {
 }
 
 int serve_model(const ServeFlags& flags) {
+  if (const Status status = serve::close_inherited_descriptors(); !status) return report_error(status.error());
   const auto listen = parse_listen(flags);
   if (!listen) return report_error(listen.error());
   if (const Status status = check_exposure(flags, *listen); !status) return report_error(status.error());
@@ -248,11 +251,22 @@ int serve_model(const ServeFlags& flags) {
   };
   look({});
 
+  if (!flags.no_lockdown) {
+    if (const Status status = serve::lock_down(); !status) {
+      Error error = status.error();
+      error.message += "; --no-lockdown serves without the lock";
+      return report_error(error);
+    }
+  }
+
   if (!flags.model.quiet) {
     fmt::print(stderr, "{} on {}://{}{}{}:{}  ({} sequences, {} tokens of context, {})\n", model.name,
                (*server)->tls() ? "https" : "http", listen->address.find(':') != std::string::npos ? "[" : "",
                listen->address, listen->address.find(':') != std::string::npos ? "]" : "", (*server)->port(),
                flags.sequences, engine.context(), loaded->ops->description());
+    fmt::print(stderr, "{}\n",
+               serve::locked_down() ? "locked: this process can open no connection and start no program"
+                                    : "NOT locked: this process could open connections");
     if (tap) fmt::print(stderr, "every exchange goes to {} ({})\n", flags.tap, flags.tap_content);
   }
   io.run();
@@ -316,6 +330,8 @@ void add_serve(CLI::App& app, int& exit_code) {
   command->add_option("--padding", flags->padding, "streams in records of one size, so that token lengths do not show")
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();
+  command->add_flag("--no-lockdown", flags->no_lockdown,
+                    "without the filter that keeps this process from connecting anywhere");
   command->footer(
       "Examples:\n"
       "  vitrine serve -m model.gguf --tap tap.ndjson\n"

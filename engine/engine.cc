@@ -54,14 +54,10 @@ size_t common_prefix(std::span<const TokenId> a, std::span<const TokenId> b) {
   return static_cast<size_t>(std::mismatch(a.begin(), a.begin() + most, b.begin()).first - a.begin());
 }
 
-int64_t default_cache_tokens(const Model& model, const Ops& ops, const EngineOptions& options) {
+int64_t default_cache_tokens(const ModelConfig& config, const EngineOptions& options) {
   const int64_t wanted = options.sequences * options.context;
   if (options.cache_bytes == 0) return wanted;
-  KvShape shape = model.kv_shape();
-  shape.type = options.cache_type;
-  shape.pages = 1;
-  const uint64_t page = ops.kv_page_bytes(shape) * model.config().layers;
-  const auto room = static_cast<int64_t>(options.cache_bytes / page) * shape.page_tokens;
+  const auto room = static_cast<int64_t>(options.cache_bytes / config.kv_bytes_per_token(options.cache_type));
   return std::clamp(room, options.context, wanted);
 }
 
@@ -131,7 +127,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& path, Ops& ops, 
   }
   auto model = load_model(state->weights, ops, progress);
   if (!model) return tl::make_unexpected(model.error());
-  if (state->options.cache_tokens == 0) state->options.cache_tokens = default_cache_tokens(**model, ops, options);
+  if (state->options.cache_tokens == 0) state->options.cache_tokens = default_cache_tokens((*model)->config(), options);
   RunnerOptions runner;
   runner.step_tokens = options.step_tokens;
   runner.sequences = runner.outputs = options.sequences;

@@ -63,9 +63,16 @@ ToolCallParser::Piece ToolCallParser::finish() { return advance(true); }
 ToolCallParser::Piece ToolCallParser::advance(bool end) {
   const Marks marks = marks_of(style_);
   Piece out;
+  // White space is given with what stands behind it: around calls it is theirs.
   const auto emit = [&](std::string_view text) {
-    out.text.append(text);
-    answered_ |= !blank(text);
+    const size_t solid = text.find_last_not_of(" \t\r\n") + 1;
+    if (solid > 0) {
+      out.text.append(space_).append(text.substr(0, solid));
+      space_.clear();
+      answered_ = true;
+      after_call_ = false;
+    }
+    space_.append(text.substr(solid));
   };
   for (;;) {
     if (!inside_) {
@@ -79,10 +86,10 @@ ToolCallParser::Piece ToolCallParser::advance(bool end) {
         const size_t keep = end ? 0 : partial_match(held_, marks.begin);
         emit(std::string_view(held_).substr(0, held_.size() - keep));
         held_.erase(0, held_.size() - keep);
+        if (end && !after_call_) out.text += std::exchange(space_, {});
         return out;
       }
-      const std::string_view before = std::string_view(held_).substr(0, begin);
-      if (!blank(before)) emit(before);  // white space in front of a call belongs to it
+      emit(std::string_view(held_).substr(0, begin));
       held_.erase(0, begin);
       inside_ = true;
     }
@@ -92,10 +99,11 @@ ToolCallParser::Piece ToolCallParser::advance(bool end) {
     const std::string block = held_.substr(0, length);
     held_.erase(0, length);
     inside_ = false;
-    if (!take_calls(block, out.calls)) {
+    if (take_calls(block, out.calls)) {
+      space_.clear();
+      after_call_ = true;
+    } else {
       emit(block);
-    } else if (!held_.empty() && blank(held_) && end) {
-      held_.clear();
     }
   }
 }

@@ -32,7 +32,9 @@ HeadError describe(const error_code& error) {
   }
   if (error == http::error::body_limit) return {413, "the body is too large"};
   if (error == http::error::bad_version) return {505, "HTTP/1.0 and HTTP/1.1 are spoken here"};
-  if (error == http::error::bad_transfer_encoding) return {501, "chunked is the only transfer coding"};
+  if (error == http::error::bad_transfer_encoding) {
+    return {400, "a transfer coding other than chunked, or beside Content-Length"};
+  }
   return {400, "not a valid HTTP/1.1 request"};
 }
 

@@ -1,0 +1,67 @@
+"""A `vitrine serve` of its own for a test: a free port, a tap in a temporary folder, stopped at the end."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def skip(reason):
+    print(f"SKIPPED: {reason}")
+    sys.exit(77)
+
+
+def model_path(build, synthetic):
+    """SmolLM2 where `./dev model smollm2` or `./dev setup --tests` has put it, else a small model with random weights."""
+    real = os.path.join(build, "models", "SmolLM2-135M-Instruct.gguf")
+    if os.path.exists(real):
+        return real
+    return synthetic() if synthetic else None
+
+
+class Server:
+    def __init__(self, program, model, *options, tap=True, name="test-model"):
+        self.folder = tempfile.mkdtemp(prefix="vitrine-serve-")
+        self.tap = os.path.join(self.folder, "tap.ndjson")
+        command = [program, "serve", "-m", model, "--listen", "127.0.0.1:0", "--name", name, *options]
+        if tap:
+            command += ["--tap", self.tap]
+        self.log = open(os.path.join(self.folder, "log"), "w+b")
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        self.port = self.wait()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.name = name
+
+    def text(self):
+        self.log.flush()
+        with open(self.log.name, "rb") as file:
+            return file.read().decode(errors="replace")
+
+    def wait(self):
+        for _ in range(1200):
+            found = re.search(r"https?://\S+?:(\d+)\s", self.text())
+            if found:
+                return int(found.group(1))
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise SystemExit("the server did not start: " + self.text())
+
+    def stop(self):
+        """Ends it as systemd would; its exit code must be 0."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=60)
+        assert code == 0, f"exit code {code}: {self.text()}"
+        return self.tap
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
