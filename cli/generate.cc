@@ -4,6 +4,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "base/file.h"
 #include "base/json_writer.h"
 #include "cli/commands.h"
 #include "cli/model_flags.h"
@@ -23,6 +24,7 @@ struct GenerateFlags {
   bool raw = false;
   bool json = false;
   int logprobs = -1;
+  std::string schema;
 };
 
 Result<std::string> prompt_text(const GenerateFlags& flags) {
@@ -83,6 +85,18 @@ int generate(const GenerateFlags& flags) {
   if (!prompt) return report_error(prompt.error());
   Request request = flags.sampling.request(std::move(prompt->ids));
   request.sampling.top_logprobs = flags.logprobs;
+  if (!flags.schema.empty()) {
+    const auto schema = read_file(flags.schema, GrammarOptions().schema_bytes);
+    if (!schema) return report_error(schema.error());
+    const auto grammar = compile_json_schema(*schema);
+    if (!grammar) {
+      Error error = grammar.error();
+      error.where = flags.schema + (error.where.empty() ? "" : ", " + error.where);
+      return report_error(error);
+    }
+    request.grammar = *grammar;
+    if (prompt->opens_reasoning) request.constrain_after = ReasoningTags().end;
+  }
 
   ReasoningSplitter splitter(prompt->opens_reasoning);
   std::string reasoning, answer;
@@ -145,6 +159,8 @@ void add_generate(CLI::App& app, int& exit_code) {
   command->add_flag("--raw", flags->raw, "the prompt as it is, without the model's chat template");
   command->add_flag("--json", flags->json, "one JSON object: text, tokens, counts, speeds");
   flags->sampling.add_to(*command, 0);
+  command->add_option("--schema", flags->schema, "the answer is JSON by this JSON Schema (docs/engine.md)")
+      ->type_name("FILE");
   command
       ->add_option("--logprobs", flags->logprobs, "with --json: log probabilities of each token and its N best rivals")
       ->check(CLI::Range(0, 20))
@@ -153,6 +169,7 @@ void add_generate(CLI::App& app, int& exit_code) {
       "Examples:\n"
       "  vitrine generate -m model.gguf -p 'Why is the sky blue?'\n"
       "  vitrine generate -m model.gguf --raw -p 'Once upon a time' --max-tokens 40 --json | jq .text\n"
+      "  vitrine generate -m model.gguf -p 'A city, as JSON' --schema city.schema.json\n"
       "  vitrine generate -m model.gguf --system 'Summarise.' <report.txt");
   command->callback([flags, &exit_code] { exit_code = generate(*flags); });
 }

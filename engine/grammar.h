@@ -28,8 +28,9 @@
 // (date, time, date-time, duration, uuid, email, hostname, ipv4, ipv6, uri), minimum, maximum,
 // exclusiveMinimum, exclusiveMaximum, multipleOf (of integers, up to 1000), allOf, anyOf, oneOf
 // (alternatives that exclude each other), $ref within the document (recursion allowed), $defs,
-// true, false. Ignored: title, description, default, examples, deprecated, readOnly, writeOnly,
-// $comment, $schema, discriminator, x-…. Every other one is refused by name.
+// true, false. Of formats: no leap seconds, no year 0, mail without quoted names and bracketed
+// addresses. $schema must name a draft from 06 on. Ignored: title, description, default, examples, deprecated,
+// readOnly, writeOnly, $comment, discriminator, x-…. Every other one is refused by name.
 //
 // COSTS. Compiling is bounded by GrammarOptions; matching is linear in the bytes, for each of
 // them at most one step per alternative that is still open.

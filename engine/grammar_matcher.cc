@@ -395,8 +395,10 @@ void GrammarStepper::step_object(const GrammarLevel& level, GrammarItem item, ui
         if (phase != kNext && all_there) done_.push_back(item.leaf);
       } else if (byte == '"') {
         if (phase != kAfter && more_names(object, item.b, level.depth)) {
-          item.state = state_of(kKey);
-          item.a = 0;
+          const bool declared =
+              object.names.nodes.size() > 1 || object.names.nodes[0].name != kNone || object.names.nodes[0].closed;
+          item.state = state_of(declared ? kKey : kOther);
+          item.a = declared ? 0 : kNameInside;
           next_.push_back(item);
         }
       } else if (byte == ',') {

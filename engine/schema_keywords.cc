@@ -125,6 +125,18 @@ Status read_required(const SchemaValue& value, K& out) {
   return {};
 }
 
+// The drafts whose keywords mean here what they mean there, or are refused.
+Status read_dialect(const SchemaValue& value, K&) {
+  std::string_view name = value.text;
+  if (name.ends_with('#')) name.remove_suffix(1);
+  for (const char* known :
+       {"https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2019-09/schema",
+        "http://json-schema.org/draft-07/schema", "http://json-schema.org/draft-06/schema"}) {
+    if (value.is_string() && name == known) return {};
+  }
+  return fail(ErrorCode::unsupported, "this dialect of JSON Schema is not supported", value.pointer());
+}
+
 Status read_definitions(const SchemaValue& value, K&) { return expect(value, Kind::object, "an object of schemas"); }
 
 // A keyword that is refused unless its value changes nothing.
@@ -181,7 +193,7 @@ const std::unordered_map<std::string_view, Reader>& readers() {
       {"readOnly", ignored},
       {"writeOnly", ignored},
       {"$comment", ignored},
-      {"$schema", ignored},
+      {"$schema", read_dialect},
       {"discriminator", ignored},  // OpenAPI: says which property tells the alternatives of oneOf apart
       {"nullable",
        [](const SchemaValue& value, K&) -> Status {
@@ -231,7 +243,7 @@ std::optional<std::string_view> format_pattern(std::string_view name) {
   static const std::string kLabel = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
   static const std::string kIpv4 =
       "(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
-  static const std::string kIpv6 = [] {  // RFC 4291, 2.2, forms 1 and 2; RFC 3986, appendix A
+  static const std::string kIpv6 = [] {  // RFC 4291, 2.2; RFC 3986, appendix A
     const std::string h = "[0-9A-Fa-f]{1,4}";
     std::string out = "(?:(?:" + h + ":){7}" + h + "|::";
     for (int before = 0; before <= 7; ++before) {  // groups before the gap, then up to 7 - before behind it
@@ -245,16 +257,23 @@ std::optional<std::string_view> format_pattern(std::string_view name) {
              : behind == 1 ? ":(?:" + h + ")?"
                            : ":(?:" + h + "(?::" + h + "){0," + std::to_string(behind - 1) + "})?";
     }
+    // The last two groups as an IPv4 address.
+    out += "|(?:" + h + ":){6}" + kIpv4 + "|::(?:" + h + ":){0,5}" + kIpv4;
+    for (int before = 1; before <= 5; ++before) {
+      out += "|(?:" + h + ":){" + std::to_string(before) + "}:(?:" + h + ":){0," + std::to_string(5 - before) + "}" +
+             kIpv4;
+    }
     return out + ")";
   }();
   static const auto anchored = [](const std::string& pattern) { return "^(?:" + pattern + ")$"; };
   static const std::unordered_map<std::string_view, std::string> kPatterns = [] {
     const std::string dns = kLabel + "(?:\\." + kLabel + ")*";
     const std::string atom = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+";
-    // RFC 3986, appendix A, without IP literals.
+    // RFC 3986, appendix A, without addresses of future versions.
     const std::string unreserved = "[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$&'()*+,;=]";
     const std::string pchar = "(?:" + unreserved + "|[:@])";
-    const std::string authority = "(?:(?:" + unreserved + "|:)*@)?(?:" + unreserved + ")*(?::[0-9]*)?";
+    const std::string authority =
+        "(?:(?:" + unreserved + "|:)*@)?(?:(?:" + unreserved + ")*|\\[" + kIpv6 + "\\])(?::[0-9]*)?";
     const std::string uri = "[A-Za-z][A-Za-z0-9+.-]*:(?://" + authority + "(?:/" + pchar + "*)*|/(?:" + pchar +
                             "+(?:/" + pchar + "*)*)?|" + pchar + "+(?:/" + pchar + "*)*|)(?:\\?(?:" + pchar +
                             "|[/?])*)?(?:#(?:" + pchar + "|[/?])*)?";

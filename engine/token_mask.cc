@@ -57,11 +57,27 @@ std::string TokenMasks::key_of(const GrammarMatcher& matcher) const {
 
 // Marks the tokens of `trie` that can follow `top`; false when that is too much work.
 bool TokenMasks::walk(const TokenTrie& trie, const GrammarLevel* top, GrammarStepper& stepper, TokenMask& mask) {
-  levels_.assign(1, top);
-  marks_.assign(1, arena_.mark());
+  const bool lexeme = top->kind == GrammarLevel::Kind::scalar && top->count == 1 &&
+                      stepper.program().leaves[top->items[0].leaf].kind == Leaf::Kind::lexeme;
+  if (lexeme) return walk_lexeme(trie, top, stepper, mask);
+  return walk_below(trie, 0, static_cast<uint32_t>(trie.nodes().size()), 0, top, stepper, mask);
+}
+
+// Nodes first … last, whose parent at `depth` leads to `top`.
+bool TokenMasks::walk_below(const TokenTrie& trie, uint32_t first, uint32_t last, uint32_t depth,
+                            const GrammarLevel* top, GrammarStepper& stepper, TokenMask& mask) {
+  const auto reserve = [this](size_t size) {
+    if (levels_.size() < size) {
+      levels_.resize(size);
+      marks_.resize(size);
+    }
+  };
+  reserve(depth + 1);
+  levels_[depth] = top;
+  marks_[depth] = arena_.mark();
   const auto nodes = trie.nodes();
   const auto ids = trie.ids();
-  for (uint32_t at = 0; at < nodes.size();) {
+  for (uint32_t at = first; at < last;) {
     const TokenTrie::Node& node = nodes[at];
     arena_.rewind(marks_[node.depth - 1]);
     const GrammarLevel* level = stepper.step(levels_[node.depth - 1], node.byte, arena_);
@@ -69,10 +85,7 @@ bool TokenMasks::walk(const TokenTrie& trie, const GrammarLevel* top, GrammarSte
       at = node.skip;
       continue;
     }
-    if (levels_.size() <= node.depth) {
-      levels_.resize(node.depth + 1);
-      marks_.resize(node.depth + 1);
-    }
+    reserve(node.depth + 1);
     levels_[node.depth] = level;
     marks_[node.depth] = arena_.mark();
     for (uint32_t i = node.first; i < node.last; ++i) allow(mask, ids[i]);
@@ -80,6 +93,45 @@ bool TokenMasks::walk(const TokenTrie& trie, const GrammarLevel* top, GrammarSte
     ++at;
   }
   return true;
+}
+
+// The same for a string with one automaton, where patterns let nearly everything follow: no levels are
+// made until it ends.
+bool TokenMasks::walk_lexeme(const TokenTrie& trie, const GrammarLevel* top, GrammarStepper& stepper, TokenMask& mask) {
+  const GrammarItem& item = top->items[0];
+  const ByteDfa& dfa = stepper.program().lexemes[stepper.program().leaves[item.leaf].index];
+  const auto nodes = trie.nodes();
+  const auto ids = trie.ids();
+  states_.assign(1, item.state);
+  for (uint32_t at = 0; at < nodes.size();) {
+    const TokenTrie::Node& node = nodes[at];
+    ++stepper.work;
+    const uint32_t state = dfa.step(states_[node.depth - 1], node.byte);
+    if (state == ByteDfa::kDead) {
+      at = node.skip;
+      continue;
+    }
+    if (dfa.accepts(state)) {
+      GrammarItem before = item;
+      before.state = states_[node.depth - 1];
+      GrammarLevel level = *top;
+      level.items = &before;
+      const LevelArena::Mark mark = arena_.mark();
+      const GrammarLevel* ended = stepper.step(&level, node.byte, arena_);
+      if (ended != nullptr) {
+        for (uint32_t i = node.first; i < node.last; ++i) allow(mask, ids[i]);
+        if (!walk_below(trie, at + 1, node.skip, node.depth, ended, stepper, mask)) return false;
+      }
+      arena_.rewind(mark);
+      at = node.skip;
+      continue;
+    }
+    if (states_.size() <= node.depth) states_.resize(node.depth + 1);
+    states_[node.depth] = state;
+    for (uint32_t i = node.first; i < node.last; ++i) allow(mask, ids[i]);
+    ++at;
+  }
+  return stepper.work <= kMaxWork;
 }
 
 Status TokenMasks::fill(GrammarMatcher& matcher, TokenMask& mask) {

@@ -44,6 +44,9 @@ class TokenMasks {
   std::string key_of(const GrammarMatcher& matcher) const;
   Status fill(GrammarMatcher& matcher, TokenMask& mask);
   bool walk(const TokenTrie& trie, const GrammarLevel* top, GrammarStepper& stepper, TokenMask& mask);
+  bool walk_lexeme(const TokenTrie& trie, const GrammarLevel* top, GrammarStepper& stepper, TokenMask& mask);
+  bool walk_below(const TokenTrie& trie, uint32_t first, uint32_t last, uint32_t depth, const GrammarLevel* top,
+                  GrammarStepper& stepper, TokenMask& mask);
 
   const Tokenizer& tokenizer_;
   Vocabulary vocabulary_;
@@ -54,6 +57,7 @@ class TokenMasks {
   LevelArena arena_;
   std::vector<const GrammarLevel*> levels_;
   std::vector<LevelArena::Mark> marks_;
+  std::vector<uint32_t> states_;
 };
 
 }  // namespace vitrine

@@ -190,6 +190,72 @@ TEST_F(EngineTest, CancelledSequencesEndAndGiveTheirPagesBack) {
   EXPECT_EQ(rest.at(second).tokens.size(), 64 - kPrompt.size());
 }
 
+// Its vocabulary has the capital letters and '[ \\ ] ^ _ `', small letters, '{ | } ~'.
+TEST_F(EngineTest, AnswersWithinAGrammar) {
+  const auto engine = open();
+  const std::vector<std::string> texts = {"Yes", "No", "Never"};
+  Request request = greedy(kPrompt, 40);
+  request.ignore_end = false;
+  request.grammar = compile_choice(texts).value();
+  const Answer answer = one(*engine, request);
+  EXPECT_THAT(texts, testing::Contains(answer.text));
+  EXPECT_EQ(answer.finished, FinishReason::stop);
+  EXPECT_EQ(answer.tokens.size(), answer.text.size());  // no end token is asked for where nothing can follow
+
+  // Beside others, each within its own.
+  std::map<SequenceId, std::vector<std::string>> expected;
+  for (int i = 0; i < 6; ++i) {
+    request.sampling.temperature = i == 0 ? 0 : 1;
+    request.sampling.seed = static_cast<uint64_t>(i);
+    const std::vector<std::string> own = {std::string(i + 1, 'a'), std::string("b") + static_cast<char>('A' + i)};
+    request.grammar = compile_choice(own).value();
+    expected[engine->add(request).value()] = own;
+    engine->add(greedy(kPrompt, 5)).value();
+  }
+  for (const auto& [id, found] : run(*engine)) {
+    if (expected.count(id) != 0) {
+      EXPECT_THAT(expected[id], testing::Contains(found.text));
+    } else {
+      EXPECT_EQ(found.tokens.size(), 5u);
+    }
+  }
+}
+
+TEST_F(EngineTest, GrammarsHoldBehindATrigger) {
+  const auto engine = open();
+  Request request = greedy(kPrompt, 60);
+  request.ignore_end = false;
+  const std::vector<std::string> texts = {"Yes"};
+  request.grammar = compile_choice(texts).value();
+  Request free = request;
+  free.grammar = nullptr;
+  free.ignore_end = true;
+  const std::string whole = one(*engine, free).text;
+  request.constrain_after = whole.substr(4, 2);
+  const Answer answer = one(*engine, request);
+  EXPECT_EQ(answer.text, whole.substr(0, whole.find(request.constrain_after) + 2) + "Yes");
+  EXPECT_EQ(answer.finished, FinishReason::stop);
+}
+
+TEST_F(EngineTest, SaysWhenTheVocabularyCannotSpellTheAnswer) {
+  const auto engine = open();
+  Request request = greedy(kPrompt, 10);
+  request.grammar = compile_json_schema(R"({"type": "object", "required": ["a"]})").value();
+  EXPECT_THAT(engine->add(request).error().message, HasSubstr("ignore_end"));
+  request.ignore_end = false;
+  ASSERT_TRUE(engine->add(request).has_value());
+  std::optional<Error> error;
+  while (engine->busy()) {
+    const auto outputs = engine->step();
+    ASSERT_TRUE(outputs.has_value());
+    for (const SequenceOutput& output : *outputs) {
+      if (output.error) error = output.error;
+    }
+  }
+  ASSERT_TRUE(error.has_value());  // after '{': there is no quote
+  EXPECT_THAT(error->message, HasSubstr("vocabulary"));
+}
+
 TEST_F(EngineTest, RefusesWhatCannotBeAnswered) {
   const auto engine = open();
   const auto refusal = [&](Request request) { return engine->add(std::move(request)).error().message; };

@@ -155,7 +155,8 @@ TEST(Grammar, Formats) {
          {R"("0.0.0.0")", R"("255.255.255.255")"},
          {R"("256.0.0.1")", R"("1.2.3")", R"("01.2.3.4")"}});
   check({R"({"type": "string", "format": "ipv6"})",
-         {R"("::")", R"("::1")", R"("1::")", R"("1:2:3:4:5:6:7:8")", R"("1:2::7:8")", R"("1:2:3:4:5:6:7::")"},
+         {R"("::")", R"("::1")", R"("1::")", R"("1:2:3:4:5:6:7:8")", R"("1:2::7:8")", R"("1:2:3:4:5:6:7::")",
+          R"("::ffff:1.2.3.4")", R"("1:2::3:1.2.3.4")"},
          {R"("1:2:3:4:5:6:7")", R"(":::")", R"("1::2::3")", R"("12345::")", R"("1:2:3:4:5:6:7:8:9")",
           R"("1:2:3:4:5:6:7:8::")"}});
   check({R"({"type": "string", "format": "email"})",
@@ -254,6 +255,7 @@ TEST(Grammar, RefusesByName) {
   unsupported(R"({"pattern": "\\bx"})", "#/pattern", "\\b");
   unsupported(R"({"type": "number", "multipleOf": 0.01})", "#/multipleOf", "whole numbers");
   unsupported(R"({"oneOf": [{"type": "integer"}, {"type": "number"}]})", "#/oneOf", "0 and 1");
+  unsupported(R"({"$schema": "https://example.org/s"})", "#/$schema", "dialect");
   unsupported(R"({"nullable": true})", "#/nullable", "null");
   unsupported(R"({"allOf": [{"anyOf": [{"type": "string", "made up": 1}]}]})", "#/allOf/0/anyOf/0/made up", "made up");
   unsupported(R"({"const": {"a": 1}, "required": ["b"]})", "#/const", "beside");
