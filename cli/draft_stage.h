@@ -33,6 +33,7 @@ struct OwnedDraftSample {
 };
 
 struct DraftOutput : ShardOutput {
+  using ShardOutput::ShardOutput;
   std::vector<OwnedDraftSample> drafts;
 };
 

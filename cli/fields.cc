@@ -1,6 +1,8 @@
 #include "capture/fields/field_json.h"
 
 #include <filesystem>
+#include <future>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/draft_stage.h"
@@ -106,12 +108,24 @@ void append_draft_line(const DraftObservation& draft, const OwnedDraftSample& st
   append_field_json(out, field, taxonomy.id(draft.type));
 }
 
-Status run_one(const std::string& path, const Knowledge& knowledge, const FieldsFlags& flags, Output& output) {
+// A recording after its first pass.
+struct Recording {
+  Recording(const std::string& name, const FieldsFlags& flags) : path(name), input(open(name, flags, issues)) {}
+  static Result<Input> open(const std::string& path, const FieldsFlags& flags, IssueLog& issues) {
+    InputOptions options = flags.input.options();
+    options.http.digests = false;  // lines have none
+    return Input::open(path, options, issues);
+  }
+  std::string path;
   IssueLog issues;
-  InputOptions options = flags.input.options();
-  options.http.digests = false;  // lines have none
-  Result<Input> input = Input::open(path, options, issues);
+  Result<Input> input;
+};
+
+Status run_one(Recording& recording, const Knowledge& knowledge, const FieldsFlags& flags, Output& output) {
+  Result<Input>& input = recording.input;
   if (!input) return tl::unexpected(input.error());
+  const std::string& path = recording.path;
+  IssueLog& issues = recording.issues;
   std::vector<std::unique_ptr<IssueLog>> logs;
   ProgressBar bar(path, flags.input.quiet);
   std::string draft_lines;
@@ -140,15 +154,21 @@ Status run_one(const std::string& path, const Knowledge& knowledge, const Fields
 int run(const FieldsFlags& flags) {
   const Result<std::string> data = data_folder(flags.data);
   if (!data) return report_error(data.error());
-  const auto knowledge = load_knowledge(*data, flags.policies);
+  // With more than one thread rules are read while the first recording is looked through.
+  const auto policy = flags.input.options().threads > 1 ? std::launch::async : std::launch::deferred;
+  auto loading = std::async(policy, [&] { return load_knowledge(*data, flags.policies); });
+  std::optional<Recording> recording(std::in_place, flags.input.paths.front(), flags);
+  const auto knowledge = loading.get();
   if (!knowledge) return report_error(knowledge.error());
   Result<Output> output = Output::open(flags.output);
   if (!output) return report_error(output.error());
   int worst = kOk;
   size_t readable = 0;
   for (const std::string& path : flags.input.paths) {
-    if (const Status status = run_one(path, **knowledge, flags, *output); !status)
-      worst = std::max(worst, report_error(status.error()));
+    if (!recording) recording.emplace(path, flags);
+    const Status status = run_one(*recording, **knowledge, flags, *output);
+    recording.reset();
+    if (!status) worst = std::max(worst, report_error(status.error()));
     else ++readable;
   }
   if (const Status closed = output->close(); !closed) return report_error(closed.error());

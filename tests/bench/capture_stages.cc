@@ -189,7 +189,9 @@ class Consumer : public ShardConsumer, private FieldSink {
   FieldExtractor& next() { return last_ == kDecode ? plain_ : line_.extractor(); }
   void field(const Field& field) override {
     ++count_;
-    if (last_ == kWrite) writer_.append(output_->bytes, field, knowledge_.taxonomy.id(field.type));
+    if (last_ != kWrite) return;
+    writer_.append(output_->bytes, field, knowledge_.taxonomy.id(field.type));
+    output_->bound_memory();
   }
 
   Stage last_;
@@ -213,7 +215,9 @@ uint64_t run_line(const std::string& path, Stage last, const Knowledge& knowledg
   uint64_t count = 0;
   const Status status = input->run(
       issues, [&](unsigned) { return std::make_unique<Consumer>(last, knowledge, count); },
-      [&](std::span<std::unique_ptr<ShardOutput>> outputs) { return output->write(outputs[0]->bytes); });
+      [&](std::span<std::unique_ptr<ShardOutput>> outputs) {
+        return write_in_order(outputs, [&](std::string_view text) { return output->write(text); });
+      });
   if (!status) die(status.error().to_string());
   if (const Status closed = output->close(); !closed) die(closed.error().to_string());
   return count;

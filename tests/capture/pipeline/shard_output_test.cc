@@ -2,6 +2,8 @@
 // in order.
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "capture/pipeline/pipeline.h"
 
 namespace vitrine {
@@ -64,6 +66,36 @@ TEST(ShardOutput, OneShardsTextNeedsNoMarks) {
   for (size_t i = 0; i < 5; ++i) {
     EXPECT_EQ(merged[i * (10 << 20)], '0' + static_cast<char>(i));
     EXPECT_EQ(merged[(i + 1) * (10 << 20) - 1], '0' + static_cast<char>(i));
+  }
+}
+
+// Outputs of a pool share pieces of one size; parts and lines cross their seams.
+TEST(ShardOutput, PiecesGoRound) {
+  OutputPool<ShardOutput> pool;
+  std::mt19937 random(7);
+  for (int round = 0; round < 4; ++round) {
+    std::unique_ptr<ShardOutput> outputs[] = {pool.get(), pool.get()};
+    std::string expected;
+    for (uint64_t packet = 1; packet <= 40; ++packet) {
+      ShardOutput& output = *outputs[random() % 2];
+      const unsigned lines = random() % 60;
+      for (unsigned line = 0; line < lines; ++line) {
+        const size_t size = random() % 100 == 0 ? 300'000 : random() % 4000;
+        const std::string text = std::to_string(packet) + std::string(size, static_cast<char>('a' + line % 26)) + "\n";
+        output.bytes += text;
+        output.bound_memory();
+        expected += text;
+      }
+      output.mark({packet, 0});
+    }
+    std::string merged;
+    append_in_order(outputs, merged);
+    EXPECT_TRUE(merged == expected) << round;
+    for (auto& output : outputs) {
+      EXPECT_LT(output->bytes.size(), output->size());  // more than one piece each
+      pool.put(std::move(output));
+    }
+    EXPECT_EQ(pool.get()->size(), 0u);
   }
 }
 
