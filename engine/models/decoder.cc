@@ -59,6 +59,7 @@ Status Decoder::prepare(int64_t tokens) {
   h_ = memory.rows(config_.embedding);
   delta_ = memory.rows(config_.embedding);
   last_ = memory.rows(config_.embedding);
+  last_delta_ = memory.rows(config_.embedding);
   rope_ = memory.rows(config_.rope.dimensions);
   if (config_.moe) moe_ = MixtureOfExperts::memory(memory, *config_.moe);
   prepare_attention(memory);
@@ -78,25 +79,32 @@ void Decoder::forward(const Step& step, std::span<KvCache> caches, const Tensor&
                   static_cast<float>(config_.rope.magnitude), rope);
   ops_.rms_norm(x, layers_[0].attention_norm, eps, h);
   for (uint32_t i = 0; i < config_.layers; ++i) {
-    const Layer& layer = layers_[i];
     attend(i, step, rope, h, caches[i], delta);
-    ops_.add_rms_norm(x, delta, layer.ffn_norm, eps, h);
-    if (const auto* moe = std::get_if<MixtureOfExperts>(&layer.ffn)) {
-      moe->forward(ops_, moe_, h, delta);
-    } else {
-      std::get<FeedForward>(layer.ffn).forward(ops_, h, delta);
-    }
-    if (i + 1 < config_.layers) {
-      ops_.add_rms_norm(x, delta, layers_[i + 1].attention_norm, eps, h);
-    } else {
-      ops_.add(delta, x);
-    }
+    if (i + 1 == config_.layers) break;
+    ops_.add_rms_norm(x, delta, layers_[i].ffn_norm, eps, h);
+    feed_forward(layers_[i], h, delta);
+    ops_.add_rms_norm(x, delta, layers_[i + 1].attention_norm, eps, h);
   }
   if (m == 0) return;
-  const Tensor last = last_.f32(m);  // [embedding, m]
+  // Behind the last attention no token looks at another: only those with logits go on.
+  const Tensor last = last_.f32(m);              // [embedding, m]
+  const Tensor last_delta = last_delta_.f32(m);  // [embedding, m]
+  const Tensor last_h = h_.f32(m);               // [embedding, m]
   ops_.gather_rows(x, step.outputs, last);
+  ops_.gather_rows(delta, step.outputs, last_delta);
+  ops_.add_rms_norm(last, last_delta, layers_.back().ffn_norm, eps, last_h);
+  feed_forward(layers_.back(), last_h, last_delta);
+  ops_.add(last_delta, last);
   ops_.rms_norm(last, output_norm_, eps, last);
   ops_.matmul(output_, last, logits);  // [vocabulary, m]
+}
+
+void Decoder::feed_forward(const Layer& layer, const Tensor& h, const Tensor& y) {
+  if (const auto* moe = std::get_if<MixtureOfExperts>(&layer.ffn)) {
+    moe->forward(ops_, moe_, h, y);
+  } else {
+    std::get<FeedForward>(layer.ffn).forward(ops_, h, y);
+  }
 }
 
 Result<std::unique_ptr<Model>> load_model(const Weights& weights, Ops& ops, const LoadProgress& progress) {

@@ -46,14 +46,17 @@ class Decoder : public Model {
     std::variant<FeedForward, MixtureOfExperts> ffn;
   };
 
+  void feed_forward(const Layer& layer, const Tensor& h, const Tensor& y);  // both [embedding, T]
+
   Weight embedding_;    // [embedding, vocabulary]
   Buffer frequencies_;  // f32 [rope.dimensions / 2]
   std::vector<Layer> layers_;
   Weight output_norm_;  // [embedding]
   Weight output_;       // [embedding, vocabulary]
 
-  Rows x_, h_, delta_, last_;  // [embedding, T]
-  Rows rope_;                  // [rope.dimensions, T]
+  Rows x_, h_, delta_;      // [embedding, T]
+  Rows last_, last_delta_;  // [embedding, T]: of tokens with logits
+  Rows rope_;               // [rope.dimensions, T]
   MixtureOfExperts::Memory moe_;
 };
 
