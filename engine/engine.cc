@@ -6,6 +6,7 @@
 
 #include "engine/answer_constraint.h"
 #include "engine/model_text.h"
+#include "engine/page_warmer.h"
 #include "engine/scheduler.h"
 #include "engine/stop_matcher.h"
 
@@ -94,7 +95,8 @@ struct Engine::State {
   std::vector<std::unique_ptr<Sequence>> finished;  // by the last step
   std::list<Kept> kept;                             // the oldest first
   SequenceId next_id = 1;
-  size_t first = 0;  // whose turn it is when a step cannot hold all
+  size_t first = 0;                    // whose turn it is when a step cannot hold all
+  std::unique_ptr<PageWarmer> warmer;  // reads `weights`: ends before them
 };
 
 Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -137,6 +139,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& path, Ops& ops, 
   auto created = ModelRunner::create(std::move(*model), ops, runner);
   if (!created) return tl::make_unexpected(created.error());
   state->runner = std::move(*created);
+  state->warmer = std::make_unique<PageWarmer>(state->weights.tensor_bytes());
   return std::unique_ptr<Engine>(new Engine(std::move(state)));
 }
 

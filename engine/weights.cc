@@ -279,4 +279,14 @@ Status Weights::check() const {
   return {};
 }
 
+std::vector<Bytes> Weights::tensor_bytes() const {
+  std::vector<Bytes> out;
+  std::visit(
+      [&out](const auto& files) {
+        for (const auto& tensor : files.tensors()) out.push_back(files.data(tensor));
+      },
+      files_);
+  return out;
+}
+
 }  // namespace vitrine

@@ -71,6 +71,9 @@ class Weights {
   // output.weight; with tied_output and without such a tensor, the embedding.
   Result<TensorView> output() const;
 
+  // The bytes of all tensors, in the order of the files.
+  std::vector<Bytes> tensor_bytes() const;
+
   // Every tensor the configuration asks for is there, has its shape, and a type
   // some kernel knows. The first that is not.
   Status check() const;

@@ -14,6 +14,7 @@
 
 #include "engine/hardware.h"
 #include "engine/model_runner.h"
+#include "engine/page_warmer.h"
 #include "engine/plan.h"
 #include "kernels/cpu/cpu_ops.h"
 
@@ -89,6 +90,9 @@ int main(int argc, char** argv) {
   options.kv.tokens = static_cast<int64_t>((prompt + decoded + 16) * (together + 1));
   const auto runner = take(ModelRunner::create(take(load_model(weights, *ops)), *ops, options));
   const double load = since(start);
+  const PageWarmer warmer(weights.tensor_bytes());  // as Engine does, which lets it run beside the first prompt
+  warmer.wait();
+  const double warm = since(start) - load;
   const ModelConfig& config = runner->model().config();
   const WeightBytes bytes = take(WeightBytes::of(weights));
 
@@ -107,6 +111,7 @@ int main(int argc, char** argv) {
   }
   const nlohmann::json out = {{"device", ops->description()},
                               {"load_s", load},
+                              {"warm_s", warm},
                               {"prompt", prompt},
                               {"sequences", together},
                               {"weight_bytes", bytes.total},
