@@ -132,6 +132,63 @@ TEST_P(Matmul, TransposedHeads) {
   }
 }
 
+// Each of the 256 numbers, alone in a row and in a whole vector of 16.
+TEST_P(Matmul, EveryE4M3Number) {
+  for (const int64_t n_in : {1, 16, 20}) {
+    std::vector<uint8_t> bytes;
+    for (int code = 0; code < 256; ++code) bytes.insert(bytes.end(), n_in, static_cast<uint8_t>(code));
+    const float factors[] = {0.75f, 3.0f};  // two blocks of 128 rows
+    const FencedBytes weights(bytes);
+    const auto view = TensorView::make(Type::f8_e4m3, {static_cast<uint64_t>(n_in), 256}, weights.bytes(),
+                                       {reinterpret_cast<const uint8_t*>(factors), sizeof(factors)});
+    ASSERT_TRUE(view) << view.error().message;
+    const auto w = ops->upload(*view);
+    ASSERT_TRUE(w);
+    for (const int64_t tokens : {1, 5}) {
+      Guarded x(Type::f32, n_in, tokens), y(Type::f32, 256, tokens);
+      for (int64_t t = 0; t < tokens; ++t) {
+        for (int64_t i = 0; i < n_in; ++i) x.f(i, t) = i + 1 == n_in ? 1.0f : 0.0f;
+      }
+      ops->matmul(*w, x, y);
+      for (int code = 0; code < 256; ++code) {
+        const float expected = f8_e4m3_to_f32(static_cast<uint8_t>(code)) * factors[code / 128];
+        if (std::isnan(expected)) {
+          EXPECT_TRUE(std::isnan(y.f(code, tokens - 1))) << code;
+        } else {
+          EXPECT_EQ(y.f(code, tokens - 1), expected) << code << " of " << n_in;
+        }
+      }
+    }
+  }
+}
+
+// Factors at both ends of e8m0: below the smallest normal float, and not a number.
+TEST_P(Matmul, EveryMxfp4Factor) {
+  constexpr int64_t kBlocks = 9;  // a chunk and one block
+  std::vector<uint8_t> bytes;
+  for (int e = 0; e < 256; ++e) {
+    for (int64_t b = 0; b < kBlocks; ++b) {
+      bytes.push_back(static_cast<uint8_t>(b == e % kBlocks ? e : 0));
+      bytes.insert(bytes.end(), 16, uint8_t{0});
+      if (b == e % kBlocks) bytes.back() = 0x20;  // one number, 1.0: the last of the block
+    }
+  }
+  const FencedBytes weights(bytes);
+  const auto w = ops->upload(*TensorView::make(Type::mxfp4, {32 * kBlocks, 256}, weights.bytes()));
+  ASSERT_TRUE(w);
+  for (const int64_t tokens : {1, 2, 6}) {
+    Guarded x(Type::f32, 32 * kBlocks, tokens), y(Type::f32, 256, tokens);
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t i = 0; i < 32 * kBlocks; ++i) x.f(i, t) = 127.0f;  // exact in 8 bits
+    }
+    ops->matmul(*w, x, y);
+    for (int e = 0; e < 248; ++e) {  // above, the product is no float
+      EXPECT_EQ(y.f(e, tokens - 1), static_cast<float>(127.0 * std::ldexp(1.0, e - 127))) << e;
+    }
+    EXPECT_TRUE(std::isnan(y.f(255, tokens - 1)));
+  }
+}
+
 // MLA's kv_b_proj: keys and values of a head lie in alternating groups of rows.
 TEST_P(Matmul, GroupsOfRows) {
   const RandomWeight w(Type::f8_e4m3, 64, 6 * 50, 1, random);

@@ -20,12 +20,21 @@ constexpr int64_t rounded_up(int64_t n, int64_t unit) { return (n + unit - 1) / 
 // 256 activations as 8-bit integers with one factor per 32 (for weights in blocks
 // of 32) or per 256 (for K-quants): value = d * q. The sums let kernels work with
 // unsigned weights, whose zero lies above zero.
+struct PerBlock32 {
+  float d[8];
+  int32_t sum[8];  // of 32 q
+};
+struct PerBlock256 {
+  float d;
+  int16_t pair32[8];  // of 32 q: those of groups 0, 2, 1, 3, 4, 6, 5, 7
+  int32_t unused[3];
+  int16_t sum16[16];  // of 16 q
+};
 struct alignas(64) ActivationChunk {
   int8_t q[kChunk];
-  float d[8];  // per 256: d[0]
   union {
-    int32_t sum32[8];   // of 32 q
-    int16_t sum16[16];  // of 16 q
+    PerBlock32 per32;
+    PerBlock256 per256;
   };
 };
 static_assert(sizeof(ActivationChunk) == 320);

@@ -1,13 +1,14 @@
 // Block-quantized weights times 8-bit activations.
 //
-// A panel is 32 rows, as two vectors of 16 rows. For 256 columns at a time both
-// are taken apart into a tile that stays in the first-level cache: unsigned bytes,
-// four columns of a row in each lane, so that one instruction does 16 rows × 4
-// columns for a broadcast of four activations. Then every token passes over the
-// tile. Decoding one token reads each weight byte once, in file order; a prompt
-// takes a block apart once for all its tokens. The order of additions is the same
-// for both: integers exact within a block, then fp32, one fused multiply-add per
+// A panel is 32 rows, as two vectors of 16 rows, of which 256 columns are taken
+// apart at a time (unpack.h): unsigned bytes, four columns of a row in each lane,
+// so that one instruction does 16 rows × 4 columns for a broadcast of four
+// activations. For up to kFewTokens tokens that happens in registers, for more in a
+// tile that stays in the first-level cache while every token passes over it: each
+// weight byte is read once, and in file order. The order of additions is the same
+// for all: integers exact within a block, then fp32, one fused multiply-add per
 // block (and one for the minimum), blocks in ascending order.
+#include "kernels/cpu/isa/fetch.h"
 #include "kernels/cpu/isa/kernels.h"
 #include "kernels/cpu/isa/unpack.h"
 #include "kernels/cpu/isa/vec.h"
@@ -20,65 +21,199 @@ using cpu::kChunk;
 using cpu::kPanel;
 using cpu::MatrixArgs;
 
-// Blocks of 32: acc += d · dx · (Σ w x - zero Σ x) [+ m · dx · Σ x].
+template <bool condition, class A, class B>
+struct SelectType {
+  using Type = A;
+};
+template <class A, class B>
+struct SelectType<false, A, B> {
+  using Type = B;
+};
+template <bool condition, class A, class B>
+using Select = typename SelectType<condition, A, B>::Type;
+
+// Some tokens of a chunk: their activations, and where their sums stand.
+template <int kCount>
+struct Tokens {
+  const ActivationChunk* x[kCount];
+  float* acc[kCount];  // [kPanel]
+};
+
+// ---- blocks of 32: acc += d · dx · (Σ w x - zero Σ x) [+ m · dx · Σ x]
+
+// What a block's sum begins with, per block: -zero Σ x; formats with minimums: Σ x as a float.
+template <class Format>
+struct Start32 {
+  alignas(64) uint32_t lanes[16];
+  VITRINE_INLINE void set_to(const ActivationChunk& x) {
+    // The eight sums are the upper half of this vector; nothing reads the lower one.
+    const I sums = load(static_cast<const void*>(x.per32.d));
+    if constexpr (Format::kHasMinimum) {
+      store(reinterpret_cast<float*>(lanes), to_float(sums));
+    } else {
+      store(static_cast<void*>(lanes), sums * set(-Format::kZero));
+    }
+  }
+  VITRINE_INLINE I start(int b) const { return Format::kHasMinimum ? set(0) : broadcast4(&lanes[8 + b]); }
+  VITRINE_INLINE F total(int b) const { return as_float(broadcast4(&lanes[8 + b])); }
+};
+
+// One block's integer sum into the accumulator.
+template <class Format>
+VITRINE_INLINE F add_block(F acc, I sum, F d, F m, F total) {
+  acc = fma(to_float(sum), d, acc);
+  if constexpr (Format::kHasMinimum) acc = fma(m, total, acc);
+  return acc;
+}
+
+struct Tile32 {  // up to eight blocks of 32; [2]: the two vectors of a panel
+  I w[64][2];
+  F d[8][2];
+  F m[8][2];
+};
+
 template <class Format, int kCount>
-void multiply32(const Tile32& tile, int blocks, const ActivationChunk* const* x, float* const* acc) {
+void multiply_tile(const Tile32& tile, int blocks, const Tokens<kCount>& tokens) {
   F a[kCount][2];
-  for (int t = 0; t < kCount; ++t) a[t][0] = load(acc[t]), a[t][1] = load(acc[t] + 16);
+  Start32<Format> starts[kCount];
+  for (int t = 0; t < kCount; ++t) {
+    a[t][0] = load(tokens.acc[t]), a[t][1] = load(tokens.acc[t] + 16);
+    starts[t].set_to(*tokens.x[t]);
+  }
   for (int b = 0; b < blocks; ++b) {
     I s[kCount][2];
-    for (int t = 0; t < kCount; ++t) s[t][0] = s[t][1] = set(-Format::kZero * x[t]->sum32[b]);
+    for (int t = 0; t < kCount; ++t) s[t][0] = s[t][1] = starts[t].start(b);
 #pragma GCC unroll 8
     for (int k = 0; k < 8; ++k) {
       const I w0 = tile.w[8 * b + k][0], w1 = tile.w[8 * b + k][1];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int t = 0; t < kCount; ++t) {
-        const I v = broadcast4(x[t]->q + 32 * b + 4 * k);
+        const I v = broadcast4(tokens.x[t]->q + 32 * b + 4 * k);
         s[t][0] = dot4<Format::kNarrow>(s[t][0], w0, v);
         s[t][1] = dot4<Format::kNarrow>(s[t][1], w1, v);
       }
     }
+#pragma GCC unroll 8
     for (int t = 0; t < kCount; ++t) {
-      const F d = set(x[t]->d[b]);
-      a[t][0] = fma(to_float(s[t][0]), tile.d[b][0] * d, a[t][0]);
-      a[t][1] = fma(to_float(s[t][1]), tile.d[b][1] * d, a[t][1]);
-      if constexpr (Format::kHasMinimum) {
-        const F total = set(static_cast<float>(x[t]->sum32[b]));
-        a[t][0] = fma(tile.m[b][0] * d, total, a[t][0]);
-        a[t][1] = fma(tile.m[b][1] * d, total, a[t][1]);
+      const F d = set(tokens.x[t]->per32.d[b]);
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        a[t][h] = add_block<Format>(a[t][h], s[t][h], tile.d[b][h] * d, tile.m[b][h] * d, starts[t].total(b));
       }
     }
   }
-  for (int t = 0; t < kCount; ++t) store(acc[t], a[t][0]), store(acc[t] + 16, a[t][1]);
+  for (int t = 0; t < kCount; ++t) store(tokens.acc[t], a[t][0]), store(tokens.acc[t] + 16, a[t][1]);
 }
 
-// Blocks of 256: acc += d · dx · (Σ_j s_j Σ w x - zero part), or with minimums
-// acc += d · dx · Σ_j s_j Σ w x, then acc -= dmin · dx · Σ_j m_j Σ x.
-template <class Format, int kCount>
-void multiply256(const Tile256& tile, const ActivationChunk* const* x, float* const* acc) {
-  constexpr int kSteps = Format::kSub / 4;
-  I total[kCount][2], minimum[kCount][2];
-  for (int t = 0; t < kCount; ++t) {
-    total[t][0] = total[t][1] = minimum[t][0] = minimum[t][1] = set(0);
-    for (int p = 0; p < 8; ++p) {
-      const I sums = broadcast4(&x[t]->sum16[2 * p]);
-      minimum[t][0] = dot2(minimum[t][0], tile.m[p][0], sums);
-      minimum[t][1] = dot2(minimum[t][1], tile.m[p][1], sums);
+// Eight blocks of each of 16 rows, of which the last ones may not exist: those are
+// read from a copy, so that nothing behind a row is touched.
+template <class Format>
+struct Rows32 {
+  Words<Format::kBytes> words;
+  alignas(64) uint8_t copy[16 * 8 * Format::kBytes];
+
+  VITRINE_INLINE void set_to(const uint8_t* p, size_t stride, int blocks) {
+    constexpr size_t kSize = 8 * Format::kBytes;
+    words.p = p;
+    words.stride = stride;
+    if (blocks == 8) return;
+    const size_t bytes = static_cast<size_t>(blocks) * Format::kBytes;
+    for (size_t r = 0; r < 16; ++r) {
+      __builtin_memcpy(copy + r * kSize, p + r * stride, bytes);
+      __builtin_memset(copy + r * kSize + bytes, 0, kSize - bytes);
     }
-    if constexpr (!Format::kHasMinimum) {  // what the zero adds: taken off as integers
-      total[t][0] = set(0) - minimum[t][0];
-      total[t][1] = set(0) - minimum[t][1];
-    }
+    words.p = copy;
+    words.stride = kSize;
   }
+};
+
+template <class Format>
+void unpack(const uint8_t* p, size_t stride, int blocks, int h, Tile32& tile, Fetch& fetch) {
+  Rows32<Format> rows;
+  rows.set_to(p, stride, blocks);
+  unrolled<8>([&]<int b>() VITRINE_INLINE_LAMBDA {
+    fetch.lines<16 * Format::kBytes>();
+    rows.words.template read<b>();
+    Block32 block;
+    Format::template take<b>(rows.words, block);
+    for (int j = 0; j < 8; ++j) tile.w[8 * b + j][h] = block.w[j];
+    tile.d[b][h] = block.d;
+    if constexpr (Format::kHasMinimum) tile.m[b][h] = block.m;
+  });
+}
+
+// Takes 16 rows apart and multiplies at once.
+template <class Format, int kCount>
+void multiply_rows32(const uint8_t* p, size_t stride, int blocks, int h, const Tokens<kCount>& tokens, Fetch& fetch) {
+  F a[kCount];
+  Start32<Format> starts[kCount];
+  for (int t = 0; t < kCount; ++t) {
+    a[t] = load(tokens.acc[t] + 16 * h);
+    starts[t].set_to(*tokens.x[t]);
+  }
+  Rows32<Format> rows;
+  rows.set_to(p, stride, blocks);
+  unrolled<8>([&]<int b>() VITRINE_INLINE_LAMBDA {
+    fetch.lines<16 * Format::kBytes>();
+    rows.words.template read<b>();
+    if (b >= blocks) return;
+    Block32 block;
+    Format::template take<b>(rows.words, block);
+    unrolled<kCount>([&]<int t>() VITRINE_INLINE_LAMBDA {
+      I s = starts[t].start(b);
+      unrolled<8>([&]<int k>() VITRINE_INLINE_LAMBDA {
+        s = dot4<Format::kNarrow>(s, block.w[k], broadcast4(tokens.x[t]->q + 32 * b + 4 * k));
+      });
+      const F d = set(tokens.x[t]->per32.d[b]);
+      F m = set(0.0f);
+      if constexpr (Format::kHasMinimum) m = block.m * d;
+      a[t] = add_block<Format>(a[t], s, block.d * d, m, starts[t].total(b));
+    });
+  });
+  for (int t = 0; t < kCount; ++t) store(tokens.acc[t] + 16 * h, a[t]);
+}
+
+// ---- blocks of 256: acc += d · dx · (Σ_j s_j Σ w x - zero part), or with minimums
+// acc += d · dx · Σ_j s_j Σ w x, then acc -= dmin · dx · Σ_j m_j Σ x
+
+struct Tile256 {
+  I w[64][2];
+  I s[16][2];  // per group of columns
+  I m[8][2];   // Format::kPairs of them
+  F d[2], dmin[2];
+};
+
+// The sums that go with Format::pair(i).
+template <class Format>
+VITRINE_INLINE I sums_of_pair(const ActivationChunk& x, int i) {
+  return broadcast4(Format::kSumsOf32 ? x.per256.pair32 + 2 * i : x.per256.sum16 + 2 * i);
+}
+
+// `total` and `minimum` of a block into the accumulator.
+template <class Format>
+VITRINE_INLINE F add_block256(F acc, I total, I minimum, F d, F dmin, F dx) {
+  if constexpr (Format::kHasMinimum) {
+    acc = fma(to_float(total), d * dx, acc);
+    return fma(to_float(set(0) - minimum), dmin * dx, acc);
+  } else {  // what the zero adds is taken off as integers
+    return fma(to_float(total - minimum), d * dx, acc);
+  }
+}
+
+template <class Format, int kCount>
+void multiply_tile(const Tile256& tile, int, const Tokens<kCount>& tokens) {
+  constexpr int kSteps = Format::kSub / 4;
+  I total[kCount][2];
+  for (int t = 0; t < kCount; ++t) total[t][0] = total[t][1] = set(0);
   for (int j = 0; j < kChunk / Format::kSub; ++j) {
     I s[kCount][2];
     for (int t = 0; t < kCount; ++t) s[t][0] = s[t][1] = set(0);
 #pragma GCC unroll 8
     for (int k = 0; k < kSteps; ++k) {
       const I w0 = tile.w[kSteps * j + k][0], w1 = tile.w[kSteps * j + k][1];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int t = 0; t < kCount; ++t) {
-        const I v = broadcast4(x[t]->q + Format::kSub * j + 4 * k);
+        const I v = broadcast4(tokens.x[t]->q + Format::kSub * j + 4 * k);
         s[t][0] = dot4<true>(s[t][0], w0, v);
         s[t][1] = dot4<true>(s[t][1], w1, v);
       }
@@ -89,78 +224,125 @@ void multiply256(const Tile256& tile, const ActivationChunk* const* x, float* co
     }
   }
   for (int t = 0; t < kCount; ++t) {
-    const F d = set(x[t]->d[0]);
+    const F dx = set(tokens.x[t]->per256.d);
     for (int h = 0; h < 2; ++h) {
-      F a = fma(to_float(total[t][h]), tile.d[h] * d, load(acc[t] + 16 * h));
-      if constexpr (Format::kHasMinimum) {
-        a = fma(to_float(set(0) - minimum[t][h]), tile.dmin[h] * d, a);
+      I minimum = set(0);
+      for (int i = 0; i < Format::kPairs; ++i) {
+        minimum = dot2(minimum, tile.m[i][h], sums_of_pair<Format>(*tokens.x[t], i));
       }
-      store(acc[t] + 16 * h, a);
+      float* acc = tokens.acc[t] + 16 * h;
+      store(acc, add_block256<Format>(load(acc), total[t][h], minimum, tile.d[h], tile.dmin[h], dx));
     }
   }
 }
 
-// Fetches the bytes wanted next, in file order and a few lines at a time between
-// the work on those at hand, so that memory is never idle.
-struct Fetch {
-  const uint8_t* next;
-  const uint8_t* end;
-  void lines(size_t bytes) {
-    for (const uint8_t* stop = next + bytes < end ? next + bytes : end; next < stop; next += 64) prefetch(next);
-  }
-};
-
-// Columns [256 c, …) of both vectors of rows.
 template <class Format>
-void unpack(const MatrixArgs& args, int64_t c, int blocks, typename Format::Tile& tile, Fetch& fetch) {
-  const size_t column = static_cast<size_t>(c) * (kChunk / Format::kElements) * Format::kBytes;
-  for (int h = 0; h < 2; ++h) {
-    const uint8_t* p = args.rows + 16 * static_cast<size_t>(h) * args.row_stride + column;
-    if constexpr (Format::kElements == 32) {
-      for (int b = 0; b < blocks; ++b) {
-        fetch.lines(16 * Format::kBytes);
-        Format::unpack(p + b * Format::kBytes, args.row_stride, b, h, tile);
-      }
-    } else {
-      Format::unpack(p, args.row_stride, h, tile, fetch);
-    }
-  }
+void unpack(const uint8_t* p, size_t stride, int, int h, Tile256& tile, Fetch& fetch) {
+  Header256 header;
+  Format::header(p, stride, header);
+  for (int j = 0; j < kChunk / Format::kSub; ++j) tile.s[j][h] = Format::factor(header, j);
+  for (int i = 0; i < Format::kPairs; ++i) tile.m[i][h] = Format::pair(header, i);
+  tile.d[h] = header.d;
+  if constexpr (Format::kHasMinimum) tile.dmin[h] = header.dmin;
+  typename Format::State state;
+  unrolled<Format::kParts>([&]<int part>() VITRINE_INLINE_LAMBDA {
+    fetch.lines<16 * Format::kBytes / Format::kParts>();
+    I w[Format::kWords];
+    Format::template take<part>(p, stride, state, w);
+    for (int n = 0; n < Format::kWords; ++n) tile.w[Format::at(part, n)][h] = w[n];
+  });
 }
 
 template <class Format, int kCount>
-void multiply(const typename Format::Tile& tile, int blocks, const ActivationChunk* const* x, float* const* acc) {
-  if constexpr (Format::kElements == 32) {
-    multiply32<Format, kCount>(tile, blocks, x, acc);
-  } else {
-    multiply256<Format, kCount>(tile, x, acc);
+void multiply_rows256(const uint8_t* p, size_t stride, int h, const Tokens<kCount>& tokens, Fetch& fetch) {
+  constexpr int kSteps = Format::kSub / 4;
+  Header256 header;
+  Format::header(p, stride, header);
+  I total[kCount];
+  for (int t = 0; t < kCount; ++t) total[t] = set(0);
+  typename Format::State state;
+  unrolled<Format::kParts>([&]<int part>() VITRINE_INLINE_LAMBDA {
+    fetch.lines<16 * Format::kBytes / Format::kParts>();
+    I w[Format::kWords];
+    Format::template take<part>(p, stride, state, w);
+    unrolled<Format::kWords / kSteps>([&]<int group>() VITRINE_INLINE_LAMBDA {
+      constexpr int kAt = Format::at(part, group * kSteps);
+      const I factor = Format::factor(header, kAt / kSteps);
+      unrolled<kCount>([&]<int t>() VITRINE_INLINE_LAMBDA {
+        I s = set(0);
+        unrolled<kSteps>([&]<int k>() VITRINE_INLINE_LAMBDA {
+          s = dot4<true>(s, w[group * kSteps + k], broadcast4(tokens.x[t]->q + 4 * (kAt + k)));
+        });
+        total[t] = total[t] + s * factor;
+      });
+    });
+  });
+  for (int t = 0; t < kCount; ++t) {
+    I minimum = set(0);
+    for (int i = 0; i < Format::kPairs; ++i) {
+      minimum = dot2(minimum, Format::pair(header, i), sums_of_pair<Format>(*tokens.x[t], i));
+    }
+    float* acc = tokens.acc[t] + 16 * h;
+    F dmin = header.d;
+    if constexpr (Format::kHasMinimum) dmin = header.dmin;
+    store(acc, add_block256<Format>(load(acc), total[t], minimum, header.d, dmin, set(tokens.x[t]->per256.d)));
   }
+}
+
+// ---- all tokens of a call
+
+// f.template operator()<n>(), n in [1, kMost].
+template <int kMost, class Function>
+VITRINE_INLINE void with_count(int64_t n, Function f) {
+  if constexpr (kMost > 1) {
+    if (n < kMost) return with_count<kMost - 1>(n, f);
+  }
+  f.template operator()<kMost>();
+}
+
+template <int kCount>
+VITRINE_INLINE Tokens<kCount> tokens_at(const MatrixArgs& args, int64_t chunk, int64_t first) {
+  Tokens<kCount> out;
+  const ActivationChunk* row = args.quantized + chunk * args.quantized_rows;
+  for (int i = 0; i < kCount; ++i) {
+    out.x[i] = row + (args.index ? args.index[first + i] : first + i);
+    out.acc[i] = args.acc + (first + i) * kPanel;
+  }
+  return out;
 }
 
 template <class Format>
 void matrix(const MatrixArgs& args) {
+  constexpr bool kSmall = Format::kElements == 32;
   __builtin_memset(args.acc, 0, static_cast<size_t>(args.count * kPanel) * sizeof(float));
   const int64_t chunks = cpu::rounded_up(args.n_in, kChunk) / kChunk;
   Fetch fetch{args.next, args.next + args.next_bytes};
-  typename Format::Tile tile;
   for (int64_t c = 0; c < chunks; ++c) {
     const int64_t columns = args.n_in - c * kChunk < kChunk ? args.n_in - c * kChunk : kChunk;
     const int blocks = static_cast<int>(columns / 32);
-    unpack<Format>(args, c, blocks, tile, fetch);
-    const ActivationChunk* row = args.quantized + c * args.quantized_rows;
-    const ActivationChunk* x[kTokens];
-    float* acc[kTokens];
-    int64_t t = 0;
-    for (; t + kTokens <= args.count; t += kTokens) {
-      for (int i = 0; i < kTokens; ++i) {
-        x[i] = row + (args.index ? args.index[t + i] : t + i);
-        acc[i] = args.acc + (t + i) * kPanel;
+    const uint8_t* p = args.rows + static_cast<size_t>(c) * (kChunk / Format::kElements) * Format::kBytes;
+    const auto half = [&](int h) { return p + 16 * static_cast<size_t>(h) * args.row_stride; };
+    if constexpr (kFewTokens > 0) {
+      if (args.count <= kFewTokens) {
+        with_count<kFewTokens>(args.count, [&]<int kCount>() VITRINE_INLINE_LAMBDA {
+          const Tokens<kCount> tokens = tokens_at<kCount>(args, c, 0);
+          for (int h = 0; h < 2; ++h) {
+            if constexpr (kSmall) {
+              multiply_rows32<Format, kCount>(half(h), args.row_stride, blocks, h, tokens, fetch);
+            } else {
+              multiply_rows256<Format, kCount>(half(h), args.row_stride, h, tokens, fetch);
+            }
+          }
+        });
+        continue;
       }
-      multiply<Format, kTokens>(tile, blocks, x, acc);
     }
-    for (; t < args.count; ++t) {
-      x[0] = row + (args.index ? args.index[t] : t);
-      acc[0] = args.acc + t * kPanel;
-      multiply<Format, 1>(tile, blocks, x, acc);
+    Select<kSmall, Tile32, Tile256> tile;
+    for (int h = 0; h < 2; ++h) unpack<Format>(half(h), args.row_stride, blocks, h, tile, fetch);
+    for (int64_t t = 0; t < args.count; t += kTokens) {
+      with_count<kTokens>(args.count - t < kTokens ? args.count - t : kTokens, [&]<int kCount>() VITRINE_INLINE_LAMBDA {
+        multiply_tile<Format, kCount>(tile, blocks, tokens_at<kCount>(args, c, t));
+      });
     }
   }
 }
@@ -180,10 +362,10 @@ void quantize_per32(const float* x, int64_t n, ActivationChunk* out, int64_t str
     const int64_t b = i % kChunk / 32;
     const float extreme = largest(max(abs(load(x + i)), abs(load(x + i + 16))));
     const F inverse = set(extreme > 0 ? 127.0f / extreme : 0.0f);
-    chunk.d[b] = extreme / 127.0f;
+    chunk.per32.d[b] = extreme / 127.0f;
     int32_t s = quantize16(x + i, inverse, chunk.q + 32 * b);
     s += quantize16(x + i + 16, inverse, chunk.q + 32 * b + 16);
-    chunk.sum32[b] = s;
+    chunk.per32.sum[b] = s;
   }
 }
 
@@ -194,9 +376,15 @@ void quantize_per256(const float* x, int64_t n, ActivationChunk* out, int64_t st
     for (int64_t j = 16; j < kChunk; j += 16) extremes = max(extremes, abs(load(x + i + j)));
     const float extreme = largest(extremes);
     const F inverse = set(extreme > 0 ? 127.0f / extreme : 0.0f);
-    chunk.d[0] = extreme / 127.0f;
+    chunk.per256.d = extreme / 127.0f;
+    int32_t sums[16];
     for (int64_t j = 0; j < 16; ++j) {
-      chunk.sum16[j] = static_cast<int16_t>(quantize16(x + i + 16 * j, inverse, chunk.q + 16 * j));
+      sums[j] = quantize16(x + i + 16 * j, inverse, chunk.q + 16 * j);
+      chunk.per256.sum16[j] = static_cast<int16_t>(sums[j]);
+    }
+    constexpr int kOrder[8] = {0, 2, 1, 3, 4, 6, 5, 7};
+    for (int j = 0; j < 8; ++j) {
+      chunk.per256.pair32[j] = static_cast<int16_t>(sums[2 * kOrder[j]] + sums[2 * kOrder[j] + 1]);
     }
   }
 }

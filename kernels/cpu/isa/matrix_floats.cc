@@ -2,6 +2,7 @@
 // columns i, i + 16, …, one fused multiply-add each in ascending order; the lanes
 // are then folded as vec.h's sum() says. E4M3 weights are multiplied with their
 // block's factor first, in fp32.
+#include "kernels/cpu/isa/fetch.h"
 #include "kernels/cpu/isa/kernels.h"
 #include "kernels/cpu/isa/vec.h"
 
@@ -30,27 +31,42 @@ struct F8 {
   static F load16(const uint8_t* p) { return load_f8(p); }
 };
 
-// Columns [k, k + 16) of row r, zeros beyond the last.
+// One row: its weights as floats, 16 at a time.
 template <class Format>
-F weights(const MatrixArgs& args, int64_t r, int64_t k) {
-  const uint8_t* p = args.rows + static_cast<size_t>(r) * args.row_stride + static_cast<size_t>(k) * Format::kBytes;
-  F w;
-  if (k + 16 <= args.n_in) {
-    w = Format::load16(p);
-  } else {
+struct Row {
+  const uint8_t* p;
+  const uint8_t* factors;  // E4M3: of its blocks of 128
+  F factor;
+
+  void set_to(const MatrixArgs& args, int64_t r) {
+    p = args.rows + static_cast<size_t>(r) * args.row_stride;
+    if constexpr (kScaled) {
+      factors = args.scales + 4 * ((args.scale_row + r) / kBlock * ((args.n_in + kBlock - 1) / kBlock));
+    }
+  }
+  // Before the columns of block k / kBlock. What load_f8() leaves out goes with the factor.
+  VITRINE_INLINE void enter(int64_t k) {
+    if constexpr (kScaled) {
+      float value;
+      __builtin_memcpy(&value, factors + 4 * (k / kBlock), 4);
+      factor = set(value * 256.0f);
+    }
+  }
+  VITRINE_INLINE F load16(const uint8_t* q) const {
+    if constexpr (kScaled) return Format::load16(q) * factor;
+    return Format::load16(q);
+  }
+  VITRINE_INLINE F whole(int64_t k) const { return load16(p + static_cast<size_t>(k) * Format::kBytes); }
+  // Zeros beyond the last column; reads nothing there.
+  F part(int64_t k, int count) const {
     alignas(64) uint8_t padded[64] = {};
-    __builtin_memcpy(padded, p, static_cast<size_t>(args.n_in - k) * Format::kBytes);
-    w = Format::load16(padded);
+    __builtin_memcpy(padded, p + static_cast<size_t>(k) * Format::kBytes, static_cast<size_t>(count) * Format::kBytes);
+    return load16(padded);
   }
-  if constexpr (Format::kBytes == 1) {
-    constexpr auto kBlock = static_cast<int64_t>(TensorView::kScaleBlock);
-    const int64_t across = (args.n_in + kBlock - 1) / kBlock;
-    float factor;
-    __builtin_memcpy(&factor, args.scales + 4 * ((args.scale_row + r) / kBlock * across + k / kBlock), 4);
-    w = w * set(factor);
-  }
-  return w;
-}
+
+  static constexpr bool kScaled = Format::kBytes == 1;
+  static constexpr auto kBlock = static_cast<int64_t>(TensorView::kScaleBlock);
+};
 
 const float* token(const MatrixArgs& args, int64_t t) {
   return args.x + (args.index ? args.index[t] : t) * args.x_stride;
@@ -64,17 +80,45 @@ void columns(int64_t n, Function f) {
   if (k < n) f(k, static_cast<int>(n - k));
 }
 
+// Calls enter(k) before every block of 128 columns, and whole(k) or part(k, count)
+// for its columns, 16 at a time.
+template <class Enter, class Whole, class Part>
+VITRINE_INLINE void blocks(int64_t n, Enter enter, Whole whole, Part part) {
+  constexpr auto kBlock = static_cast<int64_t>(TensorView::kScaleBlock);
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t end = begin + kBlock < n ? begin + kBlock : n;
+    enter(begin);
+    int64_t k = begin;
+    for (; k + 16 <= end; k += 16) whole(k);
+    if (k < end) part(k, static_cast<int>(end - k));
+  }
+}
+
 // One token: weights straight from the file.
 template <class Format, int kCount>
-void one_token(const MatrixArgs& args, int64_t r, int64_t t) {
+void one_token(const MatrixArgs& args, int64_t r, int64_t t, Fetch& fetch) {
   const float* x = token(args, t);
+  Row<Format> row[kCount];
   F acc[kCount];
-  for (int i = 0; i < kCount; ++i) acc[i] = set(0.0f);
-  columns(args.n_in, [&](int64_t k, int count) {
-    const F v = load_first(x + k, count);
+  for (int i = 0; i < kCount; ++i) {
+    row[i].set_to(args, r + i);
+    acc[i] = set(0.0f);
+  }
+  blocks(
+      args.n_in,
+      [&](int64_t k) VITRINE_INLINE_LAMBDA {
+        for (int i = 0; i < kCount; ++i) row[i].enter(k);
+      },
+      [&](int64_t k) VITRINE_INLINE_LAMBDA {
+        fetch.lines<16 * kCount* static_cast<int>(Format::kBytes)>();
+        const F v = load(x + k);
 #pragma GCC unroll 4
-    for (int i = 0; i < kCount; ++i) acc[i] = fma(weights<Format>(args, r + i, k), v, acc[i]);
-  });
+        for (int i = 0; i < kCount; ++i) acc[i] = fma(row[i].whole(k), v, acc[i]);
+      },
+      [&](int64_t k, int count) {
+        const F v = load_first(x + k, count);
+        for (int i = 0; i < kCount; ++i) acc[i] = fma(row[i].part(k, count), v, acc[i]);
+      });
   for (int i = 0; i < kCount; ++i) args.acc[t * kPanel + r + i] = sum(acc[i]);
 }
 
@@ -113,23 +157,24 @@ void tokens(const MatrixArgs& args, int64_t padded, int64_t t) {
 template <class Format>
 void matrix(const MatrixArgs& args) {
   const int64_t padded = cpu::rounded_up(args.n_in, 16);
-  const size_t piece = args.next_bytes / static_cast<size_t>(args.row_count);
-  const auto fetch = [&](int64_t r, int64_t rows) {
-    const uint8_t* p = args.next + static_cast<size_t>(r) * piece;
-    for (size_t i = 0; i < static_cast<size_t>(rows) * piece; i += 64) prefetch(p + i);
-  };
+  Fetch fetch{args.next, args.next + args.next_bytes};
   if (args.count == 1) {
     int64_t r = 0;
-    for (; r + kRows <= args.row_count; r += kRows) {
-      fetch(r, kRows);
-      one_token<Format, kRows>(args, r, 0);
-    }
-    for (; r < args.row_count; ++r) one_token<Format, 1>(args, r, 0);
+    for (; r + kRows <= args.row_count; r += kRows) one_token<Format, kRows>(args, r, 0, fetch);
+    for (; r < args.row_count; ++r) one_token<Format, 1>(args, r, 0, fetch);
     return;
   }
   for (int64_t r = 0; r < args.row_count; ++r) {
-    fetch(r, 1);
-    columns(args.n_in, [&](int64_t k, int) { store(args.tile + r * padded + k, weights<Format>(args, r, k)); });
+    float* out = args.tile + r * padded;
+    Row<Format> row;
+    row.set_to(args, r);
+    blocks(
+        args.n_in, [&](int64_t k) VITRINE_INLINE_LAMBDA { row.enter(k); },
+        [&](int64_t k) VITRINE_INLINE_LAMBDA {
+          fetch.lines<16 * static_cast<int>(Format::kBytes)>();
+          store(out + k, row.whole(k));
+        },
+        [&](int64_t k, int count) { store(out + k, row.part(k, count)); });
   }
   int64_t t = 0;
   for (; t + kTokens <= args.count; t += kTokens) tokens<kTokens>(args, padded, t);

@@ -1,43 +1,76 @@
-// Takes blocks of 16 rows apart into a tile: unsigned bytes (the weight plus
-// kZero), factors as floats, the integer factors of K-quants as integers.
-// w[i] holds columns 4i … 4i + 3, lane r those of row r. Formats: kernels/quant.h.
+// Takes a chunk of 256 columns of 16 rows apart: unsigned bytes (the weight plus
+// kZero), four columns of a row in each lane; factors as floats; the integer
+// factors of K-quants as integers. Formats: kernels/quant.h.
+//
+// Rows are read as words of four bytes and transposed, so that lane r holds row r,
+// and everything a block holds is then found at its place among those words, the
+// factors too: gathering them one by one would cost as much as all the rest.
+// Positions are template arguments, so that all of it stays in registers.
 #pragma once
 
+#include "kernels/cpu/isa/fetch.h"
 #include "kernels/cpu/isa/vec.h"
 
 namespace vitrine::VITRINE_ISA {
 
-struct Tile32 {  // up to eight blocks of 32; [2]: the two vectors of a panel
-  I w[64][2];
-  F d[8][2];
-  F m[8][2];
+// ---- blocks of 32 columns, eight of them in a chunk
+
+// A block's columns 4 j … 4 j + 3 in w[j], and its factors.
+struct Block32 {
+  I w[8];
+  F d;
+  F m;  // formats with minimums
 };
 
-struct Tile256 {
-  I w[64][2];
-  I s[16][2];  // per Format::kSub columns
-  I m[8][2];   // per 32 columns: two 16-bit numbers to multiply with the two sums of 16 activations
-  F d[2];
-  F dmin[2];
-};
+// The eight blocks of each of 16 rows as words, read as they are needed.
+template <int kBytes>
+struct Words {
+  static constexpr int kSize = 8 * kBytes;  // bytes of a row
+  static_assert(kSize % 32 <= 16);
+  I w[(kSize + 31) / 32 * 8];
+  const uint8_t* p;
+  size_t stride;
 
-// Sixteen bytes of nibbles: low ones are columns 0 … 15, high ones 16 … 31.
-inline void unpack_nibbles(const uint8_t* p, size_t stride, I out[8]) {
-  I t[4];
-  load_rows(p, stride, t);
-  const I mask = bytes(15);
-  for (int j = 0; j < 4; ++j) {
-    out[j] = t[j] & mask;
-    out[4 + j] = shift_right<4>(t[j]) & mask;
+  // Reads what block b is the first to need. To be called for b = 0, 1, …
+  template <int b>
+  VITRINE_INLINE void read() {
+    unrolled<(b * kBytes + kBytes + 31) / 32>([&]<int g>() VITRINE_INLINE_LAMBDA {
+      if constexpr (g >= (b * kBytes + 31) / 32) {
+        if constexpr (32 * g + 32 <= kSize) {
+          load_rows32(p + 32 * g, stride, w + 8 * g);
+        } else {  // nothing behind the row is touched
+          load_rows(p + kSize - 16, stride, w + kSize / 4 - 4);
+        }
+      }
+    });
   }
-}
-
-// Lane r: the four bytes at p + r * stride.
-inline I load_u32_column(const uint8_t* p, size_t stride) {
-  alignas(64) uint32_t lanes[16];
-  for (size_t r = 0; r < 16; ++r) __builtin_memcpy(&lanes[r], p + r * stride, 4);
-  return load(static_cast<const void*>(lanes));
-}
+  // The word at a byte position of the row.
+  template <int at>
+  VITRINE_INLINE I word() const {
+    constexpr int shift = at % 4 * 8;
+    if constexpr (shift == 0) return w[at / 4];
+    if constexpr (shift == 16) return straddle(w[at / 4], w[at / 4 + 1]);
+    if constexpr (shift == 8 || shift == 24) {
+      return shift_right<shift>(w[at / 4]) | shift_left<32 - shift>(w[at / 4 + 1]);
+    }
+  }
+  // The f16 at an even position.
+  template <int at>
+  VITRINE_INLINE F f16() const {
+    if constexpr (at % 4 == 0) return f16_lanes(w[at / 4]);
+    if constexpr (at % 4 == 2) return f16_lanes(shift_right<16>(w[at / 4]));
+  }
+  // Sixteen bytes of nibbles: low ones are columns 0 … 15, high ones 16 … 31.
+  template <int at>
+  VITRINE_INLINE void nibbles(I out[8]) const {
+    const I mask = bytes(15);
+    unrolled<4>([&]<int j>() VITRINE_INLINE_LAMBDA {
+      const I t = word<at + 4 * j>();
+      out[j] = t & mask;
+      out[4 + j] = shift_right<4>(t) & mask;
+    });
+  }
+};
 
 // Bits 4j … 4j + 3 of every lane as bit 4 of its four bytes.
 inline I fifth_bits(I bits, int j) {
@@ -46,256 +79,258 @@ inline I fifth_bits(I bits, int j) {
 }
 
 struct Q4_0 {
-  using Tile = Tile32;
   static constexpr int kElements = 32, kBytes = 18, kZero = 8;
   static constexpr bool kHasMinimum = false, kNarrow = true;
-  static void unpack(const uint8_t* p, size_t stride, int b, int h, Tile& tile) {
-    I w[8];
-    unpack_nibbles(p + 2, stride, w);
-    for (int j = 0; j < 8; ++j) tile.w[8 * b + j][h] = w[j];
-    tile.d[b][h] = load_f16_column(p, stride);
+  template <int b>
+  static VITRINE_INLINE void take(const Words<kBytes>& row, Block32& out) {
+    row.nibbles<kBytes * b + 2>(out.w);
+    out.d = row.f16<kBytes * b>();
   }
 };
 
 struct Q4_1 {
-  using Tile = Tile32;
   static constexpr int kElements = 32, kBytes = 20, kZero = 0;
   static constexpr bool kHasMinimum = true, kNarrow = true;
-  static void unpack(const uint8_t* p, size_t stride, int b, int h, Tile& tile) {
-    I w[8];
-    unpack_nibbles(p + 4, stride, w);
-    for (int j = 0; j < 8; ++j) tile.w[8 * b + j][h] = w[j];
-    tile.d[b][h] = load_f16_column(p, stride);
-    tile.m[b][h] = load_f16_column(p + 2, stride);
+  template <int b>
+  static VITRINE_INLINE void take(const Words<kBytes>& row, Block32& out) {
+    row.nibbles<kBytes * b + 4>(out.w);
+    out.d = row.f16<kBytes * b>();
+    out.m = row.f16<kBytes * b + 2>();
   }
 };
 
 struct Q5_0 {
-  using Tile = Tile32;
   static constexpr int kElements = 32, kBytes = 22, kZero = 16;
   static constexpr bool kHasMinimum = false, kNarrow = true;
-  static void unpack(const uint8_t* p, size_t stride, int b, int h, Tile& tile) {
-    I w[8];
-    unpack_nibbles(p + 6, stride, w);
-    const I high = load_u32_column(p + 2, stride);
-    for (int j = 0; j < 8; ++j) tile.w[8 * b + j][h] = w[j] | fifth_bits(high, j);
-    tile.d[b][h] = load_f16_column(p, stride);
+  template <int b>
+  static VITRINE_INLINE void take(const Words<kBytes>& row, Block32& out) {
+    row.nibbles<kBytes * b + 6>(out.w);
+    const I high = row.word<kBytes * b + 2>();
+    for (int j = 0; j < 8; ++j) out.w[j] = out.w[j] | fifth_bits(high, j);
+    out.d = row.f16<kBytes * b>();
   }
 };
 
 struct Q5_1 {
-  using Tile = Tile32;
   static constexpr int kElements = 32, kBytes = 24, kZero = 0;
   static constexpr bool kHasMinimum = true, kNarrow = true;
-  static void unpack(const uint8_t* p, size_t stride, int b, int h, Tile& tile) {
-    I w[8];
-    unpack_nibbles(p + 8, stride, w);
-    const I high = load_u32_column(p + 4, stride);
-    for (int j = 0; j < 8; ++j) tile.w[8 * b + j][h] = w[j] | fifth_bits(high, j);
-    tile.d[b][h] = load_f16_column(p, stride);
-    tile.m[b][h] = load_f16_column(p + 2, stride);
+  template <int b>
+  static VITRINE_INLINE void take(const Words<kBytes>& row, Block32& out) {
+    row.nibbles<kBytes * b + 8>(out.w);
+    const I high = row.word<kBytes * b + 4>();
+    for (int j = 0; j < 8; ++j) out.w[j] = out.w[j] | fifth_bits(high, j);
+    out.d = row.f16<kBytes * b>();
+    out.m = row.f16<kBytes * b + 2>();
   }
 };
 
 struct Q8_0 {
-  using Tile = Tile32;
   static constexpr int kElements = 32, kBytes = 34, kZero = 128;
   static constexpr bool kHasMinimum = false, kNarrow = false;
-  static void unpack(const uint8_t* p, size_t stride, int b, int h, Tile& tile) {
-    I w[8];
-    load_rows(p + 2, stride, w);
-    load_rows(p + 18, stride, w + 4);
-    const I sign = bytes(0x80);
-    for (int j = 0; j < 8; ++j) tile.w[8 * b + j][h] = w[j] ^ sign;
-    tile.d[b][h] = load_f16_column(p, stride);
+  template <int b>
+  static VITRINE_INLINE void take(const Words<kBytes>& row, Block32& out) {
+    unrolled<8>([&]<int j>() VITRINE_INLINE_LAMBDA { out.w[j] = row.word<kBytes * b + 2 + 4 * j>() ^ bytes(0x80); });
+    out.d = row.f16<kBytes * b>();
   }
 };
 
 struct Mxfp4 {
-  using Tile = Tile32;
   static constexpr int kElements = 32, kBytes = 17, kZero = 12;
   static constexpr bool kHasMinimum = false, kNarrow = true;
   // Twice the E2M1 number, plus 12.
   static constexpr uint8_t kValues[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
-  static void unpack(const uint8_t* p, size_t stride, int b, int h, Tile& tile) {
-    I w[8];
-    unpack_nibbles(p + 1, stride, w);
-    for (int j = 0; j < 8; ++j) tile.w[8 * b + j][h] = lookup16(kValues, w[j]);
-    // Half of the e8m0 factor, as kernels/quant_blocks.h has it: 2^(e - 128).
-    alignas(64) uint32_t bits[16];
-    for (size_t r = 0; r < 16; ++r) {
-      const uint32_t e = p[r * stride];
-      bits[r] = e == 255 ? 0x7fc00000u : e < 2 ? 0x00200000u << e : (e - 1) << 23;
-    }
-    tile.d[b][h] = as_float(load(static_cast<const void*>(bits)));
+  template <int b>
+  static VITRINE_INLINE void take(const Words<kBytes>& row, Block32& out) {
+    row.nibbles<kBytes * b + 1>(out.w);
+    for (int j = 0; j < 8; ++j) out.w[j] = lookup16(kValues, out.w[j]);
+    // Half of the e8m0 factor, as kernels/quant_blocks.h has it: 2^(e - 128), whose
+    // exponent field is e - 1; below 2 it is 2^-127 or 2^-128, 255 is NaN.
+    const I e = shift_right<kBytes * b % 4 * 8>(row.w[kBytes * b / 4]) & set(255);
+    I d = shift_left<23>(e - set(1));
+    d = d ^ (equal(e, set(0)) & set(static_cast<int32_t>(0xff800000u ^ 0x00200000u)));
+    d = d | (equal(e, set(1)) & set(0x00400000)) | (equal(e, set(255)) & set(0x7fc00000));
+    out.d = as_float(d);
   }
+};
+
+// ---- blocks of 256 columns
+
+// What one block holds besides its columns; factors lie four to a lane's word.
+struct Header256 {
+  I s[4];  // factors as bytes; signed ones in q3_k and q6_k
+  I m[4];  // minimums as bytes
+  F d, dmin;
 };
 
 // Byte k of every lane.
 inline I byte_of(I v, int k) { return shift_right(v, 8 * k) & set(255); }
+inline I signed_byte_of(I v, int k) { return shift_right_signed<24>(shift_left(v, 24 - 8 * k)); }
 
-// Six-bit factors and minimums of q4_k and q5_k out of their first 16 bytes.
-inline void unpack_header(const uint8_t* p, size_t stride, int h, Tile256& tile) {
-  I t[4];
-  load_rows(p, stride, t);
-  tile.d[h] = f16_lanes(t[0] & set(0xffff));
-  tile.dmin[h] = f16_lanes(shift_right<16>(t[0]));
-  const I six = bytes(0x3f), four = bytes(0x0f), top = bytes(0x30);
-  const I s[2] = {t[1] & six, (t[3] & four) | (shift_right<2>(t[1]) & top)};
-  const I m[2] = {t[2] & six, (shift_right<4>(t[3]) & four) | (shift_right<2>(t[2]) & top)};
-  for (int j = 0; j < 8; ++j) {
-    tile.s[j][h] = byte_of(s[j / 4], j % 4);
-    const I minimum = byte_of(m[j / 4], j % 4);
-    tile.m[j][h] = minimum | shift_left<16>(minimum);
-  }
-}
+// Columns come in kParts parts, in the order of the file: kWords words each, the
+// n-th of part i being columns 4 at(i, n) … of the block. A group of kSub columns
+// lies in one part. `State` keeps what later parts need.
 
-struct Q4K {
-  using Tile = Tile256;
-  static constexpr int kElements = 256, kBytes = 144, kSub = 32;
-  static constexpr bool kHasMinimum = true;
-  template <class Fetch>
-  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile, Fetch& fetch) {
-    unpack_header(p, stride, h, tile);
-    const I mask = bytes(15);
-    for (int i = 0; i < 8; ++i) {  // 16 bytes: columns of two groups of 32
-      fetch.lines(16 * kBytes / 8);
-      I t[4];
-      load_rows(p + 16 + 16 * i, stride, t);
-      for (int j = 0; j < 4; ++j) {
-        const int at = i / 2 * 16 + i % 2 * 4 + j;
-        tile.w[at][h] = t[j] & mask;
-        tile.w[at + 8][h] = shift_right<4>(t[j]) & mask;
-      }
-    }
-  }
-};
-
-struct Q5K {
-  using Tile = Tile256;
-  static constexpr int kElements = 256, kBytes = 176, kSub = 32;
-  static constexpr bool kHasMinimum = true;
-  template <class Fetch>
-  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile, Fetch& fetch) {
-    unpack_header(p, stride, h, tile);
-    const I mask = bytes(15), one = bytes(1);
-    I high[8];
-    load_rows(p + 16, stride, high);
-    load_rows(p + 32, stride, high + 4);
-    for (int i = 0; i < 8; ++i) {
-      fetch.lines(16 * kBytes / 8);
-      I t[4];
-      load_rows(p + 48 + 16 * i, stride, t);
-      const int group = i / 2 * 2;
-      for (int j = 0; j < 4; ++j) {
-        const int at = i / 2 * 16 + i % 2 * 4 + j;
-        const I bits = high[i % 2 * 4 + j];
-        tile.w[at][h] = (t[j] & mask) | shift_left<4>(shift_right(bits, group) & one);
-        tile.w[at + 8][h] = (shift_right<4>(t[j]) & mask) | shift_left<4>(shift_right(bits, group + 1) & one);
-      }
-    }
-  }
-};
-
-// Pairs of factors times `zero`, as 16-bit numbers.
-inline void zero_pairs(int zero, int h, Tile256& tile) {
-  const I low = set(0xffff);
-  for (int p = 0; p < 8; ++p) {
-    tile.m[p][h] = (tile.s[2 * p][h] * set(zero) & low) | shift_left<16>(tile.s[2 * p + 1][h] * set(zero));
-  }
-}
-
-// The two-bit columns of q2_k and q3_k.
-template <class Fetch>
-inline void unpack_two_bits(const uint8_t* p, size_t stride, int h, Tile256& tile, size_t bytes_of_block,
-                            Fetch& fetch) {
-  const I mask = bytes(3);
-  for (int half = 0; half < 2; ++half) {
-    I t[8];
-    load_rows(p + 32 * half, stride, t);
-    load_rows(p + 32 * half + 16, stride, t + 4);
-    for (int q = 0; q < 4; ++q) {
-      fetch.lines(2 * bytes_of_block);
-      for (int j = 0; j < 8; ++j) tile.w[32 * half + 8 * q + j][h] = shift_right(t[j], 2 * q) & mask;
-    }
-  }
-}
-
-struct Q2K {
-  using Tile = Tile256;
-  static constexpr int kElements = 256, kBytes = 84, kSub = 16;
-  static constexpr bool kHasMinimum = true;
-  template <class Fetch>
-  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile, Fetch& fetch) {
+// q4_k and q5_k: d, dmin, and 6-bit factors and minimums in their first 16 bytes.
+struct KHeader {
+  static constexpr int kSub = 32;
+  static constexpr bool kHasMinimum = true, kSumsOf32 = true;
+  static VITRINE_INLINE void header(const uint8_t* p, size_t stride, Header256& out) {
     I t[4];
     load_rows(p, stride, t);
-    for (int j = 0; j < 16; ++j) tile.s[j][h] = shift_right(t[j / 4], j % 4 * 8) & set(15);
-    for (int i = 0; i < 8; ++i) {
-      const I pair = shift_right(t[i / 2], i % 2 * 16);
-      tile.m[i][h] = (shift_right<4>(pair) & set(15)) | shift_left<16>(shift_right<12>(pair) & set(15));
-    }
-    unpack_two_bits(p + 16, stride, h, tile, kBytes, fetch);
-    tile.d[h] = load_f16_column(p + 80, stride);
-    tile.dmin[h] = load_f16_column(p + 82, stride);
+    out.d = f16_lanes(t[0]);
+    out.dmin = f16_lanes(shift_right<16>(t[0]));
+    const I six = bytes(0x3f), four = bytes(0x0f), top = bytes(0x30);
+    out.s[0] = t[1] & six;
+    out.s[1] = (t[3] & four) | (shift_right<2>(t[1]) & top);
+    out.m[0] = t[2] & six;
+    out.m[1] = (shift_right<4>(t[3]) & four) | (shift_right<2>(t[2]) & top);
+  }
+  static VITRINE_INLINE I factor(const Header256& h, int j) { return byte_of(h.s[j / 4], j % 4); }
+  // Minimums as 16-bit numbers, for ActivationChunk's pair32.
+  static constexpr int kPairs = 4;
+  static VITRINE_INLINE I pair(const Header256& h, int i) {
+    return shift_right(h.m[i / 2], i % 2 * 8) & set(0x00ff00ff);
   }
 };
 
-struct Q3K {
-  using Tile = Tile256;
-  static constexpr int kElements = 256, kBytes = 110, kSub = 16;
-  static constexpr bool kHasMinimum = false;  // zero 4
-  template <class Fetch>
-  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile, Fetch& fetch) {
-    unpack_two_bits(p + 32, stride, h, tile, kBytes, fetch);
+struct Q4K : KHeader {
+  static constexpr int kElements = 256, kBytes = 144, kParts = 4, kWords = 16;
+  struct State {};
+  static constexpr int at(int part, int n) { return 16 * part + n; }
+  template <int part>
+  static VITRINE_INLINE void take(const uint8_t* p, size_t stride, State&, I* w) {
+    const I mask = bytes(15);
+    I t[8];
+    load_rows32(p + 16 + 32 * part, stride, t);
+    for (int j = 0; j < 8; ++j) {
+      w[j] = t[j] & mask;
+      w[8 + j] = shift_right<4>(t[j]) & mask;
+    }
+  }
+};
+
+struct Q5K : KHeader {
+  static constexpr int kElements = 256, kBytes = 176, kParts = 4, kWords = 16;
+  struct State {
     I high[8];
-    load_rows(p, stride, high);
-    load_rows(p + 16, stride, high + 4);
-    for (int g = 0; g < 8; ++g) {
-      for (int j = 0; j < 8; ++j) {
-        I& w = tile.w[8 * g + j][h];
-        w = w | shift_left<2>(shift_right(high[j], g) & bytes(1));
-      }
+  };
+  static constexpr int at(int part, int n) { return 16 * part + n; }
+  template <int part>
+  static VITRINE_INLINE void take(const uint8_t* p, size_t stride, State& state, I* w) {
+    if constexpr (part == 0) load_rows32(p + 16, stride, state.high);
+    const I mask = bytes(15), one = bytes(1);
+    I t[8];
+    load_rows32(p + 48 + 32 * part, stride, t);
+    for (int j = 0; j < 8; ++j) {
+      const I bits = state.high[j];
+      w[j] = (t[j] & mask) | shift_left<4>(shift_right<2 * part>(bits) & one);
+      w[8 + j] = (shift_right<4>(t[j]) & mask) | shift_left<4>(shift_right<2 * part + 1>(bits) & one);
     }
-    I t[4];  // t[1 … 3]: the twelve bytes of factors at 96
-    load_rows(p + 92, stride, t);
-    for (int g = 0; g < 4; ++g) {
-      const I low = shift_right(t[1 + g % 2], g / 2 * 4) & bytes(15);
-      const I both = low | shift_left<4>(shift_right(t[3], 2 * g) & bytes(3));
-      for (int k = 0; k < 4; ++k) tile.s[4 * g + k][h] = byte_of(both, k) - set(32);
-    }
-    zero_pairs(4, h, tile);
-    tile.d[h] = load_f16_column(p + 108, stride);
   }
 };
 
-struct Q6K {
-  using Tile = Tile256;
-  static constexpr int kElements = 256, kBytes = 210, kSub = 16;
-  static constexpr bool kHasMinimum = false;  // zero 32
-  template <class Fetch>
-  static void unpack(const uint8_t* p, size_t stride, int h, Tile& tile, Fetch& fetch) {
-    const I four = bytes(15), two = bytes(3);
-    for (int half = 0; half < 2; ++half) {
-      I high[8];
-      load_rows(p + 128 + 32 * half, stride, high);
-      load_rows(p + 144 + 32 * half, stride, high + 4);
-      for (int i = 0; i < 4; ++i) {  // 16 bytes of nibbles: columns 16 i and 64 + 16 i of the half
-        fetch.lines(16 * kBytes / 8);
-        I t[4];
-        load_rows(p + 64 * half + 16 * i, stride, t);
-        for (int j = 0; j < 4; ++j) {
-          const I bits = high[i % 2 * 4 + j];
-          const int at = 32 * half + 4 * i + j;
-          tile.w[at][h] = (t[j] & four) | shift_left<4>(shift_right(bits, i / 2 * 2) & two);
-          tile.w[at + 16][h] = (shift_right<4>(t[j]) & four) | shift_left<4>(shift_right(bits, 4 + i / 2 * 2) & two);
-        }
-      }
-    }
+// Formats whose groups are 16 columns.
+struct Groups16 {
+  static constexpr int kSub = 16, kPairs = 8;
+  static constexpr bool kSumsOf32 = false;
+};
+
+// The two-bit columns of q2_k and q3_k: part 4 half + q.
+struct TwoBits : Groups16 {
+  static constexpr int kParts = 8, kWords = 8;
+  static constexpr int at(int part, int n) { return 8 * part + n; }
+  template <int part>
+  static VITRINE_INLINE void take_bits(const uint8_t* p, size_t stride, I* t, I* w) {
+    if constexpr (part % 4 == 0) load_rows32(p + 8 * part, stride, t);
+    for (int j = 0; j < 8; ++j) w[j] = shift_right<part % 4 * 2>(t[j]) & bytes(3);
+  }
+};
+
+struct Q2K : TwoBits {
+  static constexpr int kElements = 256, kBytes = 84;
+  static constexpr bool kHasMinimum = true;
+  struct State {
+    I t[8];
+  };
+  static VITRINE_INLINE void header(const uint8_t* p, size_t stride, Header256& out) {
+    load_rows(p, stride, out.s);  // factor and minimum in each byte
     I t[4];
-    load_rows(p + 192, stride, t);
-    for (int j = 0; j < 16; ++j) tile.s[j][h] = shift_right_signed<24>(shift_left(t[j / 4], 24 - j % 4 * 8));
-    zero_pairs(32, h, tile);
-    tile.d[h] = load_f16_column(p + 208, stride);
+    load_rows(p + kBytes - 16, stride, t);
+    out.d = f16_lanes(t[3]);
+    out.dmin = f16_lanes(shift_right<16>(t[3]));
+  }
+  static VITRINE_INLINE I factor(const Header256& h, int j) { return shift_right(h.s[j / 4], j % 4 * 8) & set(15); }
+  static VITRINE_INLINE I pair(const Header256& h, int i) {
+    const I two = shift_right(h.s[i / 2], i % 2 * 16);
+    return (shift_right<4>(two) & set(15)) | shift_left<16>(shift_right<12>(two) & set(15));
+  }
+  template <int part>
+  static VITRINE_INLINE void take(const uint8_t* p, size_t stride, State& state, I* w) {
+    take_bits<part>(p + 16, stride, state.t, w);
+  }
+};
+
+// Pairs of signed factors times what the format calls zero, as 16-bit numbers.
+template <class Format>
+VITRINE_INLINE I zero_pair(const Header256& h, int i) {
+  const I zero = set(Format::kZero);
+  return (Format::factor(h, 2 * i) * zero & set(0xffff)) | shift_left<16>(Format::factor(h, 2 * i + 1) * zero);
+}
+
+struct Q3K : TwoBits {
+  static constexpr int kElements = 256, kBytes = 110, kZero = 4;
+  static constexpr bool kHasMinimum = false;
+  struct State {
+    I t[8], high[8];
+  };
+  static VITRINE_INLINE void header(const uint8_t* p, size_t stride, Header256& out) {
+    I t[4];  // the last sixteen bytes: two of columns, twelve of factors, d
+    load_rows(p + kBytes - 16, stride, t);
+    const I a = straddle(t[0], t[1]), b = straddle(t[1], t[2]), c = straddle(t[2], t[3]);
+    const I low[2] = {a, b};
+    for (int g = 0; g < 4; ++g) {
+      out.s[g] = (shift_right(low[g % 2], g / 2 * 4) & bytes(15)) | shift_left<4>(shift_right(c, 2 * g) & bytes(3));
+    }
+    out.d = f16_lanes(shift_right<16>(t[3]));
+  }
+  static VITRINE_INLINE I factor(const Header256& h, int j) { return byte_of(h.s[j / 4], j % 4) - set(32); }
+  static VITRINE_INLINE I pair(const Header256& h, int i) { return zero_pair<Q3K>(h, i); }
+  template <int part>
+  static VITRINE_INLINE void take(const uint8_t* p, size_t stride, State& state, I* w) {
+    if constexpr (part == 0) load_rows32(p, stride, state.high);
+    take_bits<part>(p + 32, stride, state.t, w);
+    for (int j = 0; j < 8; ++j) w[j] = w[j] | shift_left<2>(shift_right<part>(state.high[j]) & bytes(1));
+  }
+};
+
+struct Q6K : Groups16 {
+  static constexpr int kElements = 256, kBytes = 210, kZero = 32, kParts = 4, kWords = 16;
+  static constexpr bool kHasMinimum = false;
+  struct State {
+    I high[8];
+  };
+  static VITRINE_INLINE void header(const uint8_t* p, size_t stride, Header256& out) {
+    I t[4];  // the last sixteen bytes: fourteen factors, d
+    load_rows(p + 192, stride, out.s);
+    load_rows(p + kBytes - 16, stride, t);
+    out.d = f16_lanes(shift_right<16>(t[3]));
+  }
+  static VITRINE_INLINE I factor(const Header256& h, int j) { return signed_byte_of(h.s[j / 4], j % 4); }
+  static VITRINE_INLINE I pair(const Header256& h, int i) { return zero_pair<Q6K>(h, i); }
+  // Part 2 half + i: low nibbles are columns 32 i … of the half, high ones those 64 further.
+  static constexpr int at(int part, int n) { return part / 2 * 32 + part % 2 * 8 + n / 8 * 16 + n % 8; }
+  template <int part>
+  static VITRINE_INLINE void take(const uint8_t* p, size_t stride, State& state, I* w) {
+    if constexpr (part % 2 == 0) load_rows32(p + 128 + 16 * part, stride, state.high);
+    const I four = bytes(15), two = bytes(3);
+    I t[8];
+    load_rows32(p + 32 * part, stride, t);
+    constexpr int kShift = part % 2 * 2;
+    for (int j = 0; j < 8; ++j) {
+      const I bits = state.high[j];
+      w[j] = (t[j] & four) | shift_left<4>(shift_right<kShift>(bits) & two);
+      w[8 + j] = (shift_right<4>(t[j]) & four) | shift_left<4>(shift_right<4 + kShift>(bits) & two);
+    }
   }
 };
 

@@ -22,6 +22,15 @@
 #include "kernels/cpu/isa/vec_portable.h"
 #endif
 
+// For functions whose vectors must stay in registers. The portable ones have none to stay in.
+#if defined(VITRINE_ISA_AVX512) || defined(VITRINE_ISA_AVX2)
+#define VITRINE_INLINE_LAMBDA __attribute__((always_inline))
+#define VITRINE_INLINE inline __attribute__((always_inline))
+#else
+#define VITRINE_INLINE_LAMBDA
+#define VITRINE_INLINE inline
+#endif
+
 namespace vitrine::VITRINE_ISA {
 
 // Repeats a byte in every byte.

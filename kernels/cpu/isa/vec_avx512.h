@@ -5,8 +5,9 @@
 
 namespace vitrine::VITRINE_ISA {
 
-// Tokens a matrix kernel works on at once: as many as registers hold.
-inline constexpr int kTokens = 4;
+// How many rows of activations kernels work on at once, as registers allow: over weights
+// that are at hand in memory; over quantized ones that are taken apart on the fly.
+inline constexpr int kTokens = 4, kFewTokens = 2;
 
 struct F {
   __m512 v;
@@ -58,6 +59,9 @@ inline I shift_right_signed(I a) {
 }
 
 inline I shift_left(I a, int n) { return {_mm512_sll_epi32(a.v, _mm_cvtsi32_si128(n))}; }
+
+// All ones where equal.
+inline I equal(I a, I b) { return {_mm512_movm_epi32(_mm512_cmpeq_epi32_mask(a.v, b.v))}; }
 
 inline I to_int(F a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline F to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
@@ -141,19 +145,34 @@ inline void load_rows(const uint8_t* p, size_t stride, I out[4]) {
   out[3].v = _mm512_unpackhi_epi64(t1, t3);
 }
 
-// Lane r: the f16 at p + r * stride.
-inline F load_f16_column(const uint8_t* p, size_t stride) {
-  const auto half = [p, stride](size_t r) {
-    uint16_t bits;
-    __builtin_memcpy(&bits, p + r * stride, 2);
-    return static_cast<int16_t>(bits);
-  };
-  const auto eight = [&half](size_t r) {
-    return _mm_set_epi16(half(r + 7), half(r + 6), half(r + 5), half(r + 4), half(r + 3), half(r + 2), half(r + 1),
-                         half(r));
-  };
-  return {_mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(eight(0)), eight(8), 1))};
+// Thirty-two bytes of each of 16 rows: lane r of out[j] is bytes 4j … 4j + 3 of row r.
+inline void load_rows32(const uint8_t* p, size_t stride, I out[8]) {
+  __m512i words[2]
+               [4];  // of rows 0 … 7 and 8 … 15; 128-bit lanes: word j of four rows, word j + 4, both of the next four
+  for (size_t g = 0; g < 2; ++g) {
+    __m512i a[4];
+    for (size_t i = 0; i < 4; ++i) {
+      const uint8_t* q = p + (8 * g + i) * stride;
+      a[i] = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
+      a[i] =
+          _mm512_mask_broadcast_i64x4(a[i], 0xf0, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + 4 * stride)));
+    }
+    const __m512i t0 = _mm512_unpacklo_epi32(a[0], a[1]), t1 = _mm512_unpackhi_epi32(a[0], a[1]);
+    const __m512i t2 = _mm512_unpacklo_epi32(a[2], a[3]), t3 = _mm512_unpackhi_epi32(a[2], a[3]);
+    words[g][0] = _mm512_unpacklo_epi64(t0, t2);
+    words[g][1] = _mm512_unpackhi_epi64(t0, t2);
+    words[g][2] = _mm512_unpacklo_epi64(t1, t3);
+    words[g][3] = _mm512_unpackhi_epi64(t1, t3);
+  }
+  for (int j = 0; j < 4; ++j) {
+    out[j].v = _mm512_shuffle_i32x4(words[0][j], words[1][j], 0x88);
+    out[4 + j].v = _mm512_shuffle_i32x4(words[0][j], words[1][j], 0xdd);
+  }
 }
+
+// Two bytes further: the high half of a, then the low half of b.
+inline I straddle(I a, I b) { return {_mm512_rol_epi32(_mm512_mask_blend_epi16(0x55555555, a.v, b.v), 16)}; }
+
 // The low halves of the lanes as f16.
 inline F f16_lanes(I a) { return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(a.v))}; }
 
@@ -164,21 +183,23 @@ inline F load_bf16(const uint8_t* p) {
   const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
 }
-// E4M3 by way of f16 with the same fields, which is 2^8 too small; NaN by hand.
+// E4M3 numbers times 2^-8: an f16 with the same fields. NaN by hand.
 inline F load_f8(const uint8_t* p) {
   const __m256i bits = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  const __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi16(0x7f));
-  const __m256i sign = _mm256_slli_epi16(_mm256_andnot_si256(_mm256_set1_epi16(0x7f), bits), 8);
-  __m256i half = _mm256_or_si256(sign, _mm256_slli_epi16(magnitude, 7));
-  half = _mm256_or_si256(
-      half, _mm256_and_si256(_mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x7f)), _mm256_set1_epi16(0x7e00)));
-  return {_mm512_mul_ps(_mm512_cvtph_ps(half), _mm512_set1_ps(256.0f))};
+  __m256i half = _mm256_and_si256(_mm256_srai_epi16(_mm256_slli_epi16(bits, 8), 1), _mm256_set1_epi16(-0x4001));
+  const __mmask16 nan =
+      _mm256_cmpeq_epi16_mask(_mm256_or_si256(bits, _mm256_set1_epi16(0x80)), _mm256_set1_epi16(0xff));
+  half = _mm256_mask_mov_epi16(half, nan, _mm256_set1_epi16(0x7e00));
+  return {_mm512_cvtph_ps(half)};
 }
 
 // Lanes must be in -128 … 127.
 inline void store_bytes(int8_t* p, I a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v)); }
 inline int32_t sum(I a) { return _mm512_reduce_add_epi32(a.v); }
 
-inline void prefetch(const uint8_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+// Always inline: g++ takes a function that only prefetches for one that does nothing, and drops the call.
+__attribute__((always_inline)) inline void prefetch(const uint8_t* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
 
 }  // namespace vitrine::VITRINE_ISA

@@ -5,7 +5,7 @@
 
 namespace vitrine::VITRINE_ISA {
 
-inline constexpr int kTokens = 2;
+inline constexpr int kTokens = 2, kFewTokens = 0;
 
 struct F {
   float v[16];
@@ -108,6 +108,10 @@ inline I shift_left(I a, int n) {
   return lanes<I>([&](int i) { return a.v[i] << n; });
 }
 
+inline I equal(I a, I b) {
+  return lanes<I>([&](int i) { return a.v[i] == b.v[i] ? ~0u : 0u; });
+}
+
 inline I to_int(F a) {
   return lanes<I>([&](int i) {
     const float rounded = __builtin_nearbyintf(a.v[i]);
@@ -181,18 +185,24 @@ inline void load_rows(const uint8_t* p, size_t stride, I out[4]) {
   }
 }
 
-inline F load_f16_column(const uint8_t* p, size_t stride) {
-  return lanes<F>([&](int r) {
-    uint16_t bits;
-    __builtin_memcpy(&bits, p + static_cast<size_t>(r) * stride, 2);
-    return f16_to_f32(bits);
-  });
+inline void load_rows32(const uint8_t* p, size_t stride, I out[8]) {
+  load_rows(p, stride, out);
+  load_rows(p + 16, stride, out + 4);
 }
+
+inline I straddle(I a, I b) { return shift_right<16>(a) | shift_left<16>(b); }
+
 inline F f16_lanes(I a) {
   return lanes<F>([&](int i) { return f16_to_f32(static_cast<uint16_t>(a.v[i])); });
 }
 
-inline F load_f16(const uint8_t* p) { return load_f16_column(p, 2); }
+inline F load_f16(const uint8_t* p) {
+  return lanes<F>([&](int i) {
+    uint16_t bits;
+    __builtin_memcpy(&bits, p + 2 * i, 2);
+    return f16_to_f32(bits);
+  });
+}
 inline F load_bf16(const uint8_t* p) {
   return lanes<F>([&](int i) {
     uint16_t bits;
@@ -201,7 +211,7 @@ inline F load_bf16(const uint8_t* p) {
   });
 }
 inline F load_f8(const uint8_t* p) {
-  return lanes<F>([&](int i) { return f8_e4m3_to_f32(p[i]); });
+  return lanes<F>([&](int i) { return f8_e4m3_to_f32(p[i]) * 0x1p-8f; });
 }
 
 inline void store_bytes(int8_t* p, I a) {
