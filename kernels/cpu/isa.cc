@@ -1,8 +1,21 @@
-#include <cstdlib>
+#if defined(VITRINE_X86)
+#include <cpuid.h>
+#endif
 
 #include "kernels/cpu/backend.h"
 
 namespace vitrine {
+namespace {
+
+#if defined(VITRINE_X86)
+// __builtin_cpu_supports knows "f16c" only from Clang 15 on.
+bool converts_halves() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
+}  // namespace
 
 std::string_view isa_name(Isa isa) {
   switch (isa) {
@@ -24,7 +37,7 @@ std::optional<Isa> isa_from_name(std::string_view name) {
 bool isa_available(Isa isa) {
   if (isa == Isa::portable) return true;
 #if defined(VITRINE_X86)
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && converts_halves();
   if (isa == Isa::avx2) return avx2;
   return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&

@@ -12,7 +12,7 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr Direction kClient = Direction::client_to_server, kServer = Direction::server_to_client;
+constexpr Direction kClient = Direction::client_to_server;
 const std::string kAckSettings = H2Writer::frame(kSettings, kAck, 0, {});
 
 TEST(Http2, InterleavedStreams) {

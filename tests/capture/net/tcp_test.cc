@@ -53,7 +53,8 @@ class TcpTest : public ::testing::Test {
     TcpHeader tcp = header(seq, flags, ack);
     tcp.payload = as_bytes(payload);
     tcp.missing = missing;
-    tcp_.segment(d, tcp, {static_cast<int64_t>(++packet_)}, packet_);
+    ++packet_;
+    tcp_.segment(d, tcp, {static_cast<int64_t>(packet_)}, packet_);
   }
   static TcpHeader header(uint32_t seq, uint8_t flags, uint32_t ack = 0) {
     TcpHeader tcp;
