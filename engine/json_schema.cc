@@ -104,8 +104,9 @@ Status SchemaCompiler::expand(Conjunction& conjunction, Entry first) {
     if (own.reference != nullptr) {
       auto [found, fresh] = references_.try_emplace(own.reference, nullptr);
       if (fresh) {
-        if (!own.reference->text.starts_with("#")) {
-          return fail(ErrorCode::unsupported, "only references within the schema (#…) are followed",
+        const std::string_view text = own.reference->text;
+        if (!text.starts_with("#") || (text.size() > 1 && text[1] != '/')) {
+          return fail(ErrorCode::unsupported, "only references by place within the schema (#/…) are followed",
                       own.reference->pointer());
         }
         if (!budget_.spend(own.reference->text.size())) return over_budget();

@@ -248,6 +248,7 @@ TEST(Grammar, RefusesByName) {
   unsupported(R"({"minProperties": 1})", "#/minProperties", "minProperties");
   unsupported(R"({"if": {}})", "#/if", "'if'");
   unsupported(R"({"$ref": "https://example.org/x"})", "#/$ref", "within the schema");
+  unsupported(R"({"$ref": "#name"})", "#/$ref", "by place");
   unsupported(R"({"$dynamicRef": "#a"})", "#/$dynamicRef", "$dynamicRef");
   unsupported(R"({"format": "idn-email"})", "#/format", "idn-email");
   unsupported(R"({"pattern": "(a)\\1"})", "#/pattern", "back reference");
