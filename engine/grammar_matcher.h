@@ -68,7 +68,7 @@ class GrammarStepper {
   const GrammarLevel* start(LevelArena& arena);
   // After `byte`; nothing when no text goes on so.
   const GrammarLevel* step(const GrammarLevel* top, uint8_t byte, LevelArena& arena);
-  // Whether the text may end here, and whether it must.
+  // Whether the text may end here, and whether it must (of a number this is never said: what follows ends it).
   bool may_end(const GrammarLevel* top, LevelArena& arena);
   bool must_end(const GrammarLevel* top) const;
 

@@ -158,7 +158,7 @@ int answers(const std::string& path, uint64_t seeds) {
         own.prompt = prompt->ids;
         own.sampling.temperature = temperature;
         own.sampling.seed = seed;
-        own.max_tokens = 300;
+        own.max_tokens = 160;
         own.grammar = *grammar;
         open[*(*engine)->add(own)] = {
             {"schema", request["schema"]}, {"temperature", temperature}, {"seed", seed}, {"text", ""}};
