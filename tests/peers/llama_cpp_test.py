@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """The same GGUF here and in llama.cpp, both given the same tokens.
 
-With float32 weights both compute the same function: top-1 agreement >= 99 %, mean KL <= 1e-3. With quantized weights
-both round activations to 8 bits, each in its own way; so each is held against this engine's answers with the same
-weights in float32 ("exact"): ours must not be farther from them than llama.cpp's, and no disagreement may be larger
-than the noise explains. Skipped (77), saying why, without node-llama-cpp or a model.
+With float32 weights both compute the same function: top-1 agreement >= 99 %, mean KL <= 1e-3, every disagreement
+explained by the noise. With quantized weights no two programs can promise that, because each rounds activations to
+8 bits before every matrix: where two of them differ in the last bit of a float32 sum, some number falls to the other
+side of a rounding step, and a few layers later they differ by all of the quantization noise. llama.cpp differs from
+itself so, with and without its flash attention, on one machine. That distance, measured in the same run, is the bar for
+ours; and ours must not be farther from the answers with the same weights in float32 ("exact") than llama.cpp's is.
+Skipped (77), saying why, without node-llama-cpp.
 
     llama_cpp_test.py TEACHER_LOGITS MAKE_MODEL PEERS MODELS [NAME…]
 """
@@ -19,9 +22,9 @@ HERE = pathlib.Path(__file__).parent
 TOKENS = 64
 BEST = 1024  # tokens per position that are compared one by one; the rest counts as one
 AGREEMENT, DIVERGENCE = 0.99, 1e-3
-# Ours over llama.cpp's mean KL from the exact answers: about 1, but the fewer positions and the smaller the noise, the
-# less it says; so a KL under NEGLIGIBLE is good whatever llama.cpp's is.
-RATIO, NEGLIGIBLE = 1.25, 1e-4
+# Ours over llama.cpp's: mean KL from it as a part of its own from itself, mean KL from the exact answers as a part of its
+# own. About 1, but the fewer positions and the smaller the noise, the less it says; so a KL under NEGLIGIBLE is good.
+FROM_ITSELF, FROM_EXACT, NEGLIGIBLE = 2, 1.25, 1e-4
 # A disagreement is explained when the gap between the two candidates is within this many standard deviations of
 # the difference between the implementations' logits at that position.
 DEVIATIONS = 4
@@ -36,10 +39,10 @@ PROMPTS = [
 ]
 SMALL = ["--layers", "3", "--embedding", "512", "--vocabulary", "2048", "--expert-ffn", "256", "--experts", "16",
          "--context", "2048"]
-# deepseek2 files in the older layout (attn_kv_b) are left out: llama.cpp's answers for them differ from ours, while ours
-# equal the reference in both layouts (Exactness.GgufMatchesTheReference). Why llama.cpp's differ is not known.
 SYNTHETIC = {
     "deepseek2": ["--model", "deepseek-v2-lite", "--ffn", "1024", "--heads", "8", "--type", "q8_0", *SMALL],
+    "deepseek2-legacy": ["--model", "deepseek-v2-lite", "--ffn", "1024", "--heads", "8", "--type", "q8_0",
+                         "--legacy-mla", *SMALL],
     "qwen3moe": ["--model", "qwen3-30b-a3b", "--type", "q8_0", *SMALL],
     "qwen3moe-q4_k": ["--model", "qwen3-30b-a3b", "--type", "q4_k", *SMALL],
 }
@@ -86,9 +89,10 @@ def log_softmax(x):
 class Peer:
     """llama.cpp's best tokens of every position."""
 
-    def __init__(self, tools, model, tokens, folder):
+    def __init__(self, tools, model, tokens, folder, flash_attention=True):
         out = folder / "peer.f32"
-        subprocess.run([tools["node"], HERE / "llama_cpp.mjs", tools["peers"], model, tokens, str(BEST), out], check=True)
+        subprocess.run([tools["node"], HERE / "llama_cpp.mjs", tools["peers"], model, tokens, str(BEST), out,
+                        json.dumps(flash_attention)], check=True)
         rows = np.fromfile(out, np.float32).reshape(-1, 1 + 2 * BEST).astype(np.float64)
         assert np.isfinite(rows).all()
         self.ids = rows[:, 1 : 1 + BEST].astype(np.int64)
@@ -96,11 +100,25 @@ class Peer:
         self.best = self.ids[:, 0]
 
     def divergence(self, log_p):
-        """KL(log_p || this), the tokens beyond the best as one."""
+        """KL(log_p || this) per position, the tokens beyond the best as one."""
         p = np.take_along_axis(log_p, self.ids, 1)
-        kl = (np.exp(p) * (p - self.log_p)).sum(1)
-        mine, theirs = (np.maximum(1 - np.exp(x).sum(1), 1e-12) for x in (p, self.log_p))
+        return self.divergence_of_best(p)
+
+    def divergence_of_best(self, p):
+        """The same for log probabilities of `ids`; -inf where the other has none."""
+        known = np.isfinite(p)
+        kl = np.where(known, np.exp(p) * (np.where(known, p, 0) - self.log_p), 0).sum(1)
+        mine, theirs = (np.maximum(1 - np.where(known, np.exp(x), 0).sum(1), 1e-12) for x in (p, self.log_p))
         return kl + mine * (np.log(mine) - np.log(theirs))
+
+    def divergence_from(self, other):
+        """KL(other || this) per position, the tokens that are not among the best of both as one."""
+        p = np.full(self.ids.shape, -np.inf)
+        for row, (ids, log_p) in enumerate(zip(other.ids, other.log_p)):
+            by_id = np.argsort(ids)
+            at = by_id[np.minimum(np.searchsorted(ids, self.ids[row], sorter=by_id), len(ids) - 1)]
+            p[row] = np.where(ids[at] == self.ids[row], log_p[at], -np.inf)
+        return self.divergence_of_best(p)
 
 
 def ours(tools, model, lines, folder):
@@ -132,10 +150,10 @@ def compare(name, model, lines, tools, folder):
     (folder / "tokens.txt").write_text(tokens)
     exact, _ = ours(tools, exact_model, ["forced: " + line for line in tokens.splitlines()], folder)
     peer_exact = Peer(tools, exact_model, folder / "tokens.txt", folder)
-    peer = Peer(tools, model, folder / "tokens.txt", folder)
     exact_model.unlink()
+    peer = Peer(tools, model, folder / "tokens.txt", folder)
+    itself = Peer(tools, model, folder / "tokens.txt", folder, flash_attention=False)
 
-    p = np.exp(exact)
     result = {
         "model": name, "positions": len(exact),
         "float32": {"agreement": float((exact.argmax(1) == peer_exact.best).mean()),
@@ -144,13 +162,26 @@ def compare(name, model, lines, tools, folder):
         "quantized": {"agreement": float((quantized.argmax(1) == peer.best).mean()),
                       "mean_kl": float(peer.divergence(quantized).mean()),
                       "unexplained": unexplained(quantized, peer),
-                      "ours_from_exact": float((p * (exact - quantized)).sum(1).mean()),
-                      "theirs_from_exact": float(peer.divergence(exact).mean())}}
+                      "ours_from_exact": float((np.exp(exact) * (exact - quantized)).sum(1).mean()),
+                      "theirs_from_exact": float(peer.divergence(exact).mean())},
+        "llama_cpp_and_itself": {"agreement": float((itself.best == peer.best).mean()),
+                                 "mean_kl": float(peer.divergence_from(itself).mean())}}
     print(json.dumps(result), flush=True)
-    same, noise = result["float32"], result["quantized"]
-    return (same["agreement"] >= AGREEMENT and same["mean_kl"] <= DIVERGENCE and same["unexplained"] == 0 and
-            noise["ours_from_exact"] <= max(RATIO * noise["theirs_from_exact"], NEGLIGIBLE) and
-            noise["unexplained"] <= len(exact) // 500)
+    same, noise, own = result["float32"], result["quantized"], result["llama_cpp_and_itself"]
+    few = 2 * len(exact) ** 0.5 / 10 / len(exact)  # two standard deviations of a count of disagreements, of 1 in 100
+    bars = {
+        "float32 agreement": same["agreement"] >= AGREEMENT,
+        "float32 mean KL": same["mean_kl"] <= DIVERGENCE,
+        "float32 unexplained": same["unexplained"] == 0,
+        "quantized agreement": noise["agreement"] >= min(AGREEMENT, 1 - FROM_ITSELF * (1 - own["agreement"])) - few,
+        "quantized mean KL": noise["mean_kl"] <= max(FROM_ITSELF * own["mean_kl"], NEGLIGIBLE),
+        "from exact": noise["ours_from_exact"] <= max(FROM_EXACT * noise["theirs_from_exact"], NEGLIGIBLE),
+        "quantized unexplained": noise["unexplained"] <= len(exact) // 500,
+    }
+    for bar, held in bars.items():
+        if not held:
+            print(f"{name}: missed: {bar}", flush=True)
+    return all(bars.values())
 
 
 def main():
@@ -174,7 +205,7 @@ def main():
             path.unlink()
         smollm2 = models / "SmolLM2-135M-Instruct.gguf"
         if not smollm2.exists():
-            print("without SmolLM2: ./dev model smollm2")
+            print("without SmolLM2: ./dev setup --tests, or ./dev model smollm2")
         elif not sys.argv[5:] or "smollm2" in sys.argv[5:]:
             good &= compare("SmolLM2-135M-Instruct Q4_1", smollm2, ["text: " + p for p in PROMPTS], tools, folder)
             compared += 1
