@@ -86,10 +86,10 @@ class SchemaCompiler {
   const SchemaDocument* document_ = nullptr;  // of the schema being added
   std::unordered_map<const SchemaValue*, SchemaKeywords> keywords_;
   std::unordered_map<const SchemaValue*, const SchemaValue*> references_;
-  std::unordered_map<std::string, ValueId> values_;  // by conjunction
-  std::unordered_map<std::string, LeafId> scalars_;  // by rule
+  std::unordered_map<std::string, ValueId> values_;            // by conjunction
+  std::unordered_map<std::string, LeafId> scalars_;            // by rule
   std::unordered_map<uint32_t, std::vector<Decimal>> listed_;  // numbers of enum and const, by lexeme
-  std::vector<std::vector<ValueId>> includes_;       // per value: others whose alternatives are also its own
+  std::vector<std::vector<ValueId>> includes_;                 // per value: others whose alternatives are also its own
   std::vector<Job> jobs_;
   std::vector<Exclusion> exclusions_;
   size_t schema_bytes_ = 0;

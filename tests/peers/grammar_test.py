@@ -19,7 +19,7 @@ import subprocess
 import sys
 
 SCHEMAS, SAMPLES = 2000, 3
-SEEDS = int(os.environ.get("VITRINE_SEEDS", "10"))
+SEEDS = int(os.environ.get("VITRINE_SEEDS", "4"))
 
 
 def skip(reason):
