@@ -1,5 +1,6 @@
 #include "audit/classifier.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace vitrine {
@@ -70,11 +71,13 @@ void Classifier::field(const Field& original) {
     field.decided_by = rule->id;
     if (rule->type != 0) {
       field.observation = rule->observation;
-      field.confidence = confidence_of(rule->observation);
+      // A value that nobody can look at is not certain to be what its name says.
+      if (field.withheld) field.observation = std::min(field.observation, Observation::probable);
+      field.confidence = confidence_of(field.observation);
       if (field.observation != Observation::certain) confirm(field);
     }
-  } else if (!field.cut && field.value_type != ValueType::boolean && field.location != Location::tls &&
-             field.location != Location::dns) {
+  } else if (!field.cut && !field.withheld && field.value_type != ValueType::boolean &&
+             field.location != Location::tls && field.location != Location::dns) {
     // What a handshake or a DNS question holds is fixed by its protocol: a JA3
     // digest has the form of a token and is none.
     by_form(field);
@@ -113,7 +116,7 @@ void Classifier::by_form(Field& field) const {
 }
 
 void Classifier::confirm(Field& field) const {
-  if (field.cut) return;
+  if (field.cut || field.withheld) return;
   const CheckSet checks = detect(field.value, field.value_type);
   for (uint32_t bits = checks.bits(); bits != 0; bits &= bits - 1) {
     const auto check = static_cast<ValueCheck>(std::countr_zero(bits));

@@ -68,7 +68,7 @@ bool is_id_segment(std::string_view s) {
 
 bool is_draft_candidate(const Field& field) {
   if (field.direction != Direction::client_to_server || field.value_type != ValueType::string || field.cut ||
-      field.opaque)
+      field.opaque || field.withheld)
     return false;
   if (field.location != Location::query && field.location != Location::body && field.location != Location::frame)
     return false;

@@ -180,6 +180,8 @@ void state_limits(Evaluation& e) {
   auto& limits = e.result.limits;
   ByteCounts sent = e.result.ledger_totals[0];
   if (sent.undecoded() != 0) limits.push_back({"limits.undecoded", {{"bytes", std::to_string(sent.undecoded())}}});
+  if (sent[Cause::withheld] != 0)
+    limits.push_back({"limits.withheld", {{"bytes", std::to_string(sent[Cause::withheld])}}});
   uint64_t skipped = 0;
   for (const IssueCount& issue : e.result.issues) skipped += issue.count;
   if (skipped != 0) limits.push_back({"limits.issues", {{"count", std::to_string(skipped)}}});

@@ -135,7 +135,7 @@ const FieldRule* RuleMatcher::decide(RuleSet set, const Field& field) {
     // A client file has decided: generic ones are not asked.
     if (best && rules_.files()[rule.file].generic) break;
     if (candidate.exact_path && !rule.field->matches(field.path)) continue;
-    if (rule.conditional() && !rule.accepts(field.value, field.value_type)) continue;
+    if (rule.conditional() && (field.withheld || !rule.accepts(field.value, field.value_type))) continue;
     settled = rule.file;
     const bool better = !best || (rule.field.has_value() && !best->field.has_value()) ||
                         (rule.field.has_value() == best->field.has_value() && rule.observation > best->observation);

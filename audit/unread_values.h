@@ -21,7 +21,8 @@ inline constexpr uint64_t kUnreadInMessage = 96;
 // bytes, and it stands where clients put data: not in a cookie, which servers
 // make.
 inline bool is_unread_value(const Field& field) {
-  if (field.opaque || field.location == Location::cookie || field.value.size() < kMinUnreadBytes) return false;
+  if (field.opaque || field.withheld || field.location == Location::cookie || field.value.size() < kMinUnreadBytes)
+    return false;
   if (field.type == 0) return field.value_type == ValueType::binary && field.decided_by.empty();
   return field.observation == Observation::unconfirmed && field.decided_by == "check:high_entropy_token";
 }

@@ -48,6 +48,8 @@ struct ConnectionInfo {
   uint64_t first_packet = 0;
   bool mid_stream = false;  // joined without a SYN
   std::string process;      // when the recorder tied it to one, else empty
+  // full: every value stands for itself; else some are withheld (capture/withheld.h).
+  RecordedContent content = RecordedContent::full;
   bool tls = false;
   TlsInfo tls_info;
   std::string protocol;  // "http/1.1", "h2", "dns", "quic", "ntp", "unknown" …

@@ -48,6 +48,7 @@ struct Field {
   uint64_t wire_bytes = 0;  // stream bytes this value stands for (opaque accounting)
   uint64_t packet = 0;      // last packet that carried it
   bool cut = false;         // value is a prefix of what was sent
+  bool withheld = false;    // value is not what was sent but what stands for it (capture/withheld.h)
 
   // Set by classification (audit/); capture leaves them empty.
   TypeId type = 0;

@@ -13,8 +13,14 @@ std::string_view to_string(Direction direction) {
 
 std::string_view to_string(Cause cause) {
   static constexpr std::string_view kNames[kCauses] = {"decoded",   "no_key",    "unsupported", "gap",
-                                                       "truncated", "malformed", "opaque",      "refused"};
+                                                       "truncated", "malformed", "opaque",      "refused",
+                                                       "withheld"};
   return kNames[static_cast<size_t>(cause)];
+}
+
+std::string_view to_string(RecordedContent content) {
+  static constexpr std::string_view kNames[] = {"full", "hash", "none"};
+  return kNames[static_cast<size_t>(content)];
 }
 
 IpAddress IpAddress::v4(Bytes four) {

@@ -64,9 +64,18 @@ enum class Cause : uint8_t {
   malformed,    // breaks its own format
   opaque,       // decoded down to a blob that nothing opens
   refused,      // the client or server refused our part (active sources only)
+  withheld,     // left out by the recorder, on purpose (capture/withheld.h)
 };
-inline constexpr size_t kCauses = 8;
+inline constexpr size_t kCauses = 9;
 std::string_view to_string(Cause cause);
+
+// How much of the content a recorder kept (docs/exchange-log.md, CONTENT).
+enum class RecordedContent : uint8_t {
+  full,
+  hash,  // names and kinds of values; each value as its size and a keyed digest
+  none,  // whole bodies and messages as their size and a keyed digest
+};
+std::string_view to_string(RecordedContent content);  // "full", "hash", "none"
 
 // Bytes by cause; every stage adds each stream byte exactly once.
 struct ByteCounts {

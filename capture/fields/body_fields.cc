@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "capture/fields/codecs.h"
 #include "capture/fields/extraction.h"
+#include "capture/withheld.h"
 
 namespace vitrine {
 namespace {
@@ -135,7 +136,13 @@ void Extraction::body(const Part& part) {
   // Content that no decoder changed stands for itself, byte by byte.
   content_value.wire = identity ? std::min<uint64_t>(part.content.size(), part.wire_bytes) : part.wire_bytes;
   // Bytes that another cause took are not opaque as well.
-  if (part.cause == Cause::unsupported || part.cause == Cause::malformed) content_value.wire = 0;
+  if (part.cause == Cause::unsupported || part.cause == Cause::malformed || part.cause == Cause::withheld)
+    content_value.wire = 0;
+  // What stands for a whole body has none of the forms that its type promises.
+  if (WithheldValue left_out; part.cause == Cause::withheld && parse_withheld(as_text(part.content), left_out)) {
+    if (sse || (message && !frame)) place = decoder_place(place, Decoder::sse);
+    return leaf(content_value, char_classes(content_value.bytes), place, -1);
+  }
 
   if (sse || (message && !frame)) {
     place = decoder_place(place, Decoder::sse);

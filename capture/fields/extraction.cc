@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <charconv>
 
+#include "capture/withheld.h"
+
 namespace vitrine {
 namespace {
 
 constexpr size_t kMaxPath = 4096;
 constexpr size_t kKeptScratch = 1 << 20;  // bytes of scratch kept between parts, per string
+
+constexpr ValueType kTypeOf[] = {ValueType::string, ValueType::number, ValueType::binary};  // by WithheldKind
 
 }  // namespace
 
@@ -94,6 +98,12 @@ void Extraction::emit(std::string_view bytes, ValueType type, const Value& value
   if (bytes.size() > limits_.value_bytes) {
     field_.value = bytes.substr(0, limits_.value_bytes);
     field_.cut = true;
+  }
+  field_.withheld = false;
+  if (exchange_->connection != nullptr && exchange_->connection->content != RecordedContent::full) {
+    WithheldValue left_out;
+    field_.withheld = parse_withheld(bytes, left_out);
+    if (field_.withheld) field_.value_type = kTypeOf[static_cast<size_t>(left_out.kind)];
   }
   // A cut inside a character is not a character.
   if (field_.cut && type == ValueType::string) field_.value = field_.value.substr(0, trim_utf8(field_.value));

@@ -186,7 +186,8 @@ void FieldJsonWriter::prepare(const Field& field) {
 
 // Most lines: short plain texts, nothing special. False: nothing was appended.
 bool FieldJsonWriter::append_short(std::string& out, const Field& field, std::string_view type) {
-  if (field.opaque || field.cut || field.value_type == ValueType::binary || prefix_.size() > kShortPrefix ||
+  if (field.opaque || field.cut || field.withheld || field.value_type == ValueType::binary ||
+      prefix_.size() > kShortPrefix ||
       field.path.size() + field.value.size() + type.size() + field.decided_by.size() > LineBuffer::kTexts ||
       field.value.size() > limits_.text ||
       (field.confidence > 0 && field.confidence != usual_confidence(field.observation))) {
@@ -228,7 +229,8 @@ void FieldJsonWriter::append(std::string& out, const Field& field, std::string_v
   out.pop_back();  // the quote belongs to the text
   append_text(out, field.path);
   bool cut = field.cut;
-  if (field.value_type == ValueType::binary) {
+  const bool binary = field.value_type == ValueType::binary && !field.withheld;
+  if (binary) {
     const std::string_view shown = field.value.substr(0, limits_.binary);
     cut |= shown.size() < field.value.size();
     if (!shown.empty()) {
@@ -268,11 +270,12 @@ void FieldJsonWriter::append(std::string& out, const Field& field, std::string_v
     out.append(",\"opaque\":true,\"entropy\":");
     append_short_real(out, field.entropy);
   }
-  if (field.value_type == ValueType::binary || field.opaque || cut) {
+  if (binary || field.opaque || cut) {
     out.append(",\"bytes\":");
     append_number(out, field.value.size());
   }
   if (cut) out.append(",\"cut\":true");
+  if (field.withheld) out.append(",\"withheld\":true");
   out.append("}\n");
 }
 

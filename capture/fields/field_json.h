@@ -4,7 +4,8 @@
 //   value_type, type (taxonomy id), observation, decided_by, confidence (0..1),
 //   origin ("1204.3:17", for `vitrine origin`), opaque, entropy (bits per byte,
 //   only when opaque), bytes (length of the value, when it is binary, opaque or
-//   cut), cut (the value is a prefix of what was sent).
+//   cut), cut (the value is a prefix of what was sent), withheld (the value was
+//   left out by the recorder; `value` is what stands for it).
 // Lines come by the million, so that what a reader can know is left out:
 //   - keys whose value would be null, empty, zero or false. An absent `value`
 //     is an empty string (or the null of JSON, which value_type tells), an
@@ -14,7 +15,7 @@
 //   - what another key says: the location is the path's first word
 //     (in jq `.path | split("[:|]"; null)[0]`), the name its last one, the
 //     exchange stands before the ':' of origin.
-// `value` is text; binary values are base64, and value_type is "binary".
+// `value` is text; binary values are base64, and value_type is "binary", unless withheld.
 // Numbers are written as strings: the lexeme is evidence, 1.0 is not 1.
 #pragma once
 

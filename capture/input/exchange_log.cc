@@ -39,6 +39,7 @@ std::string exchange_log_head(const ExchangeLogHead& head) {
   json.begin().key("type").plain(kExchangeLogMagic).key("version").number(1);
   if (head.simulated) json.key("simulated").boolean(true);
   if (!head.comment.empty()) json.key("comment").string(head.comment);
+  if (head.content != RecordedContent::full) json.key("content").plain(to_string(head.content));
   if (head.ends) json.key("ends").boolean(true);
   json.end();
   return out + "\n";

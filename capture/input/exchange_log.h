@@ -57,6 +57,7 @@ Status read_exchange_log(Bytes file, ExchangeSink& sink);
 struct ExchangeLogHead {
   bool simulated = false;
   std::string comment = {};
+  RecordedContent content = RecordedContent::full;
   bool ends = false;  // the writer will write an end line: without it, the log is not complete
 };
 std::string exchange_log_head(const ExchangeLogHead& head);

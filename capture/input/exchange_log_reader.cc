@@ -50,7 +50,7 @@ bool parse_name(std::string_view text, std::initializer_list<Enum> values, Enum&
 
 constexpr std::initializer_list<Cause> kAllCauses = {Cause::decoded, Cause::no_key,    Cause::unsupported,
                                                      Cause::gap,     Cause::truncated, Cause::malformed,
-                                                     Cause::opaque,  Cause::refused};
+                                                     Cause::opaque,  Cause::refused,   Cause::withheld};
 
 // Lines → exchanges.
 class LogLines {
@@ -64,6 +64,7 @@ class LogLines {
     decoded_.clear();
     JsonTokenizer json(text);
     if (!tree_.read(json) || tree_.root().kind != Kind::begin_object) {
+      if (!headed_) return fail(ErrorCode::malformed, "the first line is no exchange-log head");
       const bool cut = tree_.last_token().kind == Kind::cut;
       bad(cut ? "line ends inside its object" : "line is not a JSON object", cut ? Cause::truncated : Cause::malformed);
       return {};
@@ -159,6 +160,13 @@ class LogLines {
     headed_ = true;
     ended_ = false;
     must_end_ = tree_.boolean(root, "ends", false);
+    content_ = RecordedContent::full;
+    if (const std::string_view content = tree_.string(root, "content");
+        !content.empty() &&
+        !parse_name(content, {RecordedContent::full, RecordedContent::hash, RecordedContent::none}, content_)) {
+      bad("unknown content in the head; values are read as if something was left out", Cause::unsupported);
+      content_ = RecordedContent::none;
+    }
     return {};
   }
 
@@ -200,6 +208,7 @@ class LogLines {
     info.id = info.first_packet = line_;
     info.transport = Transport::exchange_log;
     info.opened = time(root);
+    info.content = content_;
     for (const auto& [name, end] : {std::pair{"client", &info.client}, std::pair{"server", &info.server}}) {
       const std::string_view given = tree_.string(root, name);
       if (!given.empty() && !parse_endpoint(given, *end)) bad("client or server is no address with a port");
@@ -317,7 +326,9 @@ class LogLines {
       assign_media_type(message.content_type, type);
     message.content_bytes += part.content.size();
     message.wire_bytes += part.wire_bytes;
-    if (part.kind == Part::Kind::body) {
+    if (content_ != RecordedContent::full) {
+      // The digest of what stands for it would be none of what was sent.
+    } else if (part.kind == Part::Kind::body) {
       message.sha256 = to_hex(sha256(part.content));
     } else {
       open.messages[static_cast<size_t>(part.direction)].update(part.content);
@@ -472,6 +483,7 @@ class LogLines {
   JsonTree tree_;
   uint64_t line_ = 0, begin_ = 0;
   bool headed_ = false;
+  RecordedContent content_ = RecordedContent::full;
   bool must_end_ = false, ended_ = false;  // the head promises an end line; it was read
   std::deque<std::string> decoded_;        // of the current line
   std::vector<HeaderField> headers_;

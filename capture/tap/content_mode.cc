@@ -2,15 +2,6 @@
 
 namespace vitrine {
 
-std::string_view to_string(TapContent content) {
-  switch (content) {
-    case TapContent::none: return "none";
-    case TapContent::hash: return "hash";
-    case TapContent::full: return "full";
-  }
-  return "?";
-}
-
 Result<TapContent> parse_tap_content(std::string_view text) {
   for (const TapContent content : {TapContent::none, TapContent::hash, TapContent::full}) {
     if (text == to_string(content)) return content;

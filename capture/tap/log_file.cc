@@ -120,12 +120,13 @@ void LogFile::write_batch(std::unique_lock<std::mutex>& lock) {
   writing_ = true;
   lock.unlock();
   drained_.notify_all();
-  const bool written = write_all(batch);
+  const bool cut = was_cut();
+  const bool written = !cut && write_all(batch);
   lock.lock();
   writing_ = false;
   if (!written) {
     counts_.dropped_lines += lines_in(std::string_view(batch));
-    begin_failing(std::strerror(write_error_));
+    begin_failing(cut ? "it was made shorter by another program" : std::strerror(write_error_));
   } else {
     counts_.written += batch.size();
     if (!stalled_.empty()) begin_failing(stalled_);
@@ -165,6 +166,14 @@ void LogFile::begin_failing(std::string why) {
   counts_.error = path_ + ": " + why;
   failing_ = true;
   cut_back();
+}
+
+// Log rotation that copies and truncates leaves a file without a head.
+bool LogFile::was_cut() {
+  struct stat status {};
+  if (fstat(descriptor_, &status) != 0 || static_cast<uint64_t>(status.st_size) >= offset_) return false;
+  offset_ = whole_lines_ = static_cast<uint64_t>(status.st_size);
+  return true;
 }
 
 // A reader must not find half a line in the middle of a log.

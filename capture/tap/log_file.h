@@ -56,6 +56,7 @@ class LogFile {
   void begin_failing(std::string why);
   void try_again(std::unique_lock<std::mutex>& lock);
   void cut_back();
+  bool was_cut();
 
   std::string path_, head_, after_failure_;
   int descriptor_ = -1;

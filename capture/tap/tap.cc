@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "capture/input/exchange_log.h"
+#include "capture/tap/content_filter.h"
 #include "capture/tap/log_sink.h"
 
 namespace vitrine {
@@ -21,8 +22,10 @@ struct Subscription {
 
 struct Tap::State : ExchangeSink {
   TapOptions options;
-  std::unique_ptr<LogFile> file;  // null: no log
-  std::unique_ptr<LogSink> log;   // with it
+  std::unique_ptr<LogFile> file;          // null: no log
+  std::unique_ptr<LogSink> log;           // with it
+  std::unique_ptr<ContentFilter> filter;  // before it, unless all content is kept
+  ExchangeSink* to_log = nullptr;         // the first of the two
   std::vector<Subscription> subscriptions;
   std::set<TapConnection::State*> open;
   uint64_t connections = 0, exchanges = 0, bytes = 0;
@@ -31,7 +34,7 @@ struct Tap::State : ExchangeSink {
   bool closed_down = false;
 
   void connection(const ConnectionInfo& info, ConnectionEvent event) override {
-    if (log) log->connection(info, event);
+    if (to_log) to_log->connection(info, event);
     if (event != ConnectionEvent::closed) return;  // others: before its first exchange
     for (Subscription& to : subscriptions) {
       if (to.connections.erase(info.id) != 0) to.sink->connection(info, event);
@@ -39,7 +42,7 @@ struct Tap::State : ExchangeSink {
   }
   void opened(const Exchange& exchange) override {
     ++exchanges;
-    if (log) log->opened(exchange);
+    if (to_log) to_log->opened(exchange);
     for (Subscription& to : subscriptions) {
       if (to.connections.insert(exchange.id.connection).second) {
         to.sink->connection(*exchange.connection, ConnectionEvent::opened);
@@ -50,20 +53,20 @@ struct Tap::State : ExchangeSink {
     }
   }
   void part(const Exchange& exchange, const Part& part) override {
-    if (log) log->part(exchange, part);
+    if (to_log) to_log->part(exchange, part);
     for (Subscription& to : subscriptions) {
       if (to.exchanges.contains(exchange.id)) to.sink->part(exchange, part);
     }
   }
   void closed(const Exchange& exchange, CloseReason reason) override {
-    if (log) log->closed(exchange, reason);
+    if (to_log) to_log->closed(exchange, reason);
     for (Subscription& to : subscriptions) {
       if (to.exchanges.erase(exchange.id) != 0) to.sink->closed(exchange, reason);
     }
   }
   void issue(Issue issue) override {
     for (Subscription& to : subscriptions) to.sink->issue(issue);
-    if (log) log->issue(std::move(issue));
+    if (to_log) to_log->issue(std::move(issue));
   }
 
   // The end of one call from outside.
@@ -152,19 +155,24 @@ Tap::~Tap() { (void)close({}); }
 
 Result<std::unique_ptr<Tap>> Tap::open(TapOptions options) {
   auto state = std::make_unique<State>();
-  if (options.content != TapContent::full)
-    return fail(ErrorCode::unsupported, "content none and hash are not written yet");
   if (!options.path.empty()) {
     std::string missing;
     ExchangeLogWriter(missing).issue(
         {Cause::truncated, "tap: the log could not be written for a time; what was open or began then is missing", 0,
          0});
-    const std::string head =
-        exchange_log_head({.simulated = options.simulated, .comment = options.comment, .ends = true});
+    const std::string head = exchange_log_head(
+        {.simulated = options.simulated, .comment = options.comment, .content = options.content, .ends = true});
     Result<std::unique_ptr<LogFile>> file = LogFile::open(options.path, options.append, head, std::move(missing));
     if (!file) return tl::unexpected(file.error());
     state->file = std::move(*file);
     state->log = std::make_unique<LogSink>(*state->file);
+    if (options.content != TapContent::full) {
+      options.http.digests = false;
+      Result<WithheldValues> values = WithheldValues::with_random_key();
+      if (!values) return tl::unexpected(values.error());
+      state->filter = std::make_unique<ContentFilter>(*state->log, options.content, *values);
+    }
+    state->to_log = state->filter ? static_cast<ExchangeSink*>(state->filter.get()) : state->log.get();
   }
   state->options = std::move(options);
   return std::unique_ptr<Tap>(new Tap(std::move(state)));

@@ -15,7 +15,7 @@
 // are written in batches, at most 100 ms late.
 //
 // Memory: bodies spill to a file beyond HttpLimits::body_memory; lines waiting
-// for the disk are bounded (16 MiB). A caller that is faster than the disk for
+// for the disk are bounded (16 MiB); content hash holds one body at a time. A caller that is faster than the disk for
 // long waits, two seconds at most; then the log counts as failing.
 #pragma once
 
@@ -49,8 +49,8 @@ struct TapPeer {
   Endpoint client, server;
   std::string process;  // the program at the other end, when known
   bool tls = false;
-  // tls: what the handshake showed. capture/tap/tls_hello.h makes it of the
-  // ClientHello and the selected values.
+  // tls: what the handshake showed. tls::handshake_info (capture/tls/hello_info.h)
+  // makes it of the ClientHello and the selected values.
   TlsInfo tls_info;
 };
 
@@ -107,7 +107,7 @@ class Tap {
   // (opened, hello) before the first one of a connection, opened, part*, closed,
   // connection closed. A FieldExtractor is such a sink, so fields of live
   // exchanges are `tap.subscribe(extractor)`; typed ones with audit's Classifier
-  // behind it (cli/live_fields.h). Borrowed until unsubscribe(), which must not
+  // behind it (audit/field_line.h). Borrowed until unsubscribe(), which must not
   // be called from within a callback. Costs nothing while nobody subscribes.
   void subscribe(ExchangeSink& sink);
   void unsubscribe(ExchangeSink& sink);

@@ -1,14 +1,11 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "capture/tls/hello_info.h"
 #include "capture/tls/session_state.h"
 
 namespace vitrine {
 namespace {
-
-// Hellos with more cipher suites or extensions than this are no client's; their
-// fingerprint text would only waste memory.
-constexpr size_t kMaxFingerprintItems = 1024;
 
 bool known_type(uint8_t type) {
   switch (type) {
@@ -144,20 +141,9 @@ void TlsSession::State::client_hello(Half& half, const tls::HandshakeMessage& me
 
   hello = std::move(parsed);
   early_offered = hello.early_data;
-  info.client_hello_seen = true;
-  info.sni = hello.sni;
-  info.alpn_offered = hello.alpn;
-  info.ech_offered = hello.ech;
-  info.early_data = hello.early_data;
   info.client_hello = message.span;
-  if (hello.ciphers.size() <= kMaxFingerprintItems && hello.extensions.size() <= kMaxFingerprintItems &&
-      hello.groups.size() <= kMaxFingerprintItems && hello.signature_algorithms.size() <= kMaxFingerprintItems) {
-    info.ja3_text = tls::ja3_text(hello);
-    info.ja3 = tls::ja3(hello);
-    info.ja4 = tls::ja4(hello);
-  } else {
+  if (!tls::describe_hello(hello, info))
     issue(half, Cause::truncated, "tls: ClientHello with more than 1024 items of a kind has no fingerprint");
-  }
   update_resumed();
   update_info();
 }

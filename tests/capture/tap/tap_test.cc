@@ -2,9 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <functional>
+#include <thread>
 
 #include "base/file.h"
 #include "capture/input/exchange_log.h"
@@ -110,6 +114,170 @@ TEST_F(TapTest, AWriterThatWasKilledIsSaid) {
   say(*connection, kUp, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 1);
   tap->flush();
   EXPECT_THAT(read(), HasSubstr("last line is missing"));
+}
+
+// ---- failures -----------------------------------------------------------------
+
+// What the kernel lets a file grow to: a disk that is full, without one.
+class FileLimit {
+ public:
+  FileLimit() {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    handler_ = signal(SIGXFSZ, SIG_IGN);
+  }
+  ~FileLimit() {
+    lift();
+    signal(SIGXFSZ, handler_);
+  }
+  void set(uint64_t bytes) const {
+    rlimit now = before_;
+    now.rlim_cur = bytes;
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &now), 0);
+  }
+  void lift() const { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int) = nullptr;
+};
+
+bool wait_until(const std::function<bool()>& condition) {
+  for (int i = 0; i < 1000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+void ask(TapConnection& connection, const std::string& path, int64_t ms) {
+  say(connection, kUp, "GET " + path + " HTTP/1.1\r\nHost: a.test\r\n\r\n", ms);
+  say(connection, kDown, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", ms + 1);
+}
+
+TEST_F(TapTest, AFullDiskIsLoudAndLeavesWholeLines) {
+  const FileLimit limit;
+  std::vector<std::string> trouble;
+  TapOptions options;
+  options.on_trouble = [&](std::string_view what) { trouble.emplace_back(what); };
+  const auto tap = open(options);
+  const auto connection = tap->connection(loopback(), at(0));
+  ask(*connection, "/before", 1);
+  tap->flush();
+  EXPECT_FALSE(tap->failing());
+  limit.set(log().size() + 700);  // inside the second line
+  say(*connection, kUp, "GET /lost HTTP/1.1\r\nHost: a.test\r\n\r\n", 3);
+  tap->flush();
+  ASSERT_TRUE(wait_until([&] {
+    say(*connection, kUp, "GET /lost HTTP/1.1\r\nHost: a.test\r\n\r\n", 4);
+    return tap->failing();
+  }));
+  EXPECT_EQ(log().back(), '\n');
+  const uint64_t written = log().size();
+  say(*connection, kDown, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 5);
+  tap->flush();
+  EXPECT_EQ(log().size(), written);
+  EXPECT_GT(tap->status().dropped_lines, 0u);
+  EXPECT_THAT(tap->status().error, HasSubstr("File too large"));
+  ASSERT_EQ(trouble.size(), 1u);
+  EXPECT_THAT(trouble[0], HasSubstr("tap.ndjson"));
+  limit.lift();
+  ASSERT_TRUE(wait_until([&] { return !tap->failing(); }));
+  // The same connection, and one that is new: what begins now is whole.
+  say(*connection, kDown, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 6);
+  const auto second = tap->connection(loopback(), at(7));
+  ask(*second, "/after", 8);
+  EXPECT_EQ(trouble.size(), 2u);
+  EXPECT_EQ(trouble.back(), "");
+  const Status closed = tap->close(at(9));
+  ASSERT_FALSE(closed);
+  EXPECT_THAT(closed.error().message, HasSubstr("not complete"));
+  const std::string text = read();
+  EXPECT_THAT(text, HasSubstr("/before"));
+  EXPECT_THAT(text, HasSubstr("/after"));
+  EXPECT_THAT(text, HasSubstr("could not be written for a time"));
+  EXPECT_THAT(text, Not(HasSubstr("not open")));  // no line refers to what the log has lost
+}
+
+TEST_F(TapTest, AFileThatIsCutByLogRotationGetsAHeadAgain) {
+  const auto tap = open();
+  const auto connection = tap->connection(loopback(), at(0));
+  ask(*connection, "/before", 1);
+  tap->flush();
+  ASSERT_EQ(truncate(path_.c_str(), 0), 0);
+  ask(*connection, "/lost", 3);
+  tap->flush();
+  ASSERT_TRUE(wait_until([&] { return !tap->failing(); }));
+  ask(*connection, "/after", 5);
+  EXPECT_FALSE(tap->close(at(9)));
+  const std::string text = read();
+  EXPECT_THAT(text, HasSubstr("/after"));
+  EXPECT_THAT(text, HasSubstr("could not be written for a time"));
+}
+
+TEST_F(TapTest, ABodyLargerThanTheQueueIsWrittenWhole) {
+  const auto tap = open();
+  const auto connection = tap->connection(loopback(), at(0));
+  const std::string body(24 << 20, '"');  // each needs an escape: 48 MiB in the log
+  say(*connection, kUp,
+      "POST /large HTTP/1.1\r\nHost: a.test\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n", 1);
+  say(*connection, kUp, body, 2);
+  say(*connection, kDown, "HTTP/1.1 204 No Content\r\n\r\n", 3);
+  connection->close(at(4));
+  ASSERT_TRUE(tap->close(at(5)));
+  EXPECT_THAT(log(), HasSubstr("\"client_to_server\":{\"seen\":true,\"complete\":true,\"wire_bytes\":25165824"));
+  EXPECT_THAT(log(), HasSubstr(to_hex(sha256(as_bytes(body)))));
+  EXPECT_THAT(log(), Not(HasSubstr("truncated")));
+}
+
+// ---- subscribers --------------------------------------------------------------
+
+struct Heard : ExchangeSink {
+  std::vector<std::string> said;
+  void connection(const ConnectionInfo& info, ConnectionEvent event) override {
+    said.push_back("connection " + std::to_string(info.id) + " " + std::to_string(static_cast<int>(event)));
+  }
+  void opened(const Exchange& exchange) override { said.push_back("open " + exchange.path); }
+  void part(const Exchange& exchange, const Part& part) override {
+    said.push_back("part " + exchange.path + " " + std::string(as_text(part.content)));
+  }
+  void closed(const Exchange& exchange, CloseReason) override { said.push_back("closed " + exchange.path); }
+};
+
+TEST_F(TapTest, SubscribersSeeWholeExchangesUnredactedWhateverTheLogKeeps) {
+  const auto tap = open({.content = TapContent::none});
+  const auto connection = tap->connection(loopback(), at(0));
+  say(*connection, kUp, "GET /early HTTP/1.1\r\nHost: a.test\r\n\r\n", 1);
+  Heard heard;
+  tap->subscribe(heard);
+  say(*connection, kDown, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 2);  // began before
+  ask(*connection, "/now?q=word", 3);
+  const auto silent = tap->connection(loopback(), at(4));  // without an exchange: not told
+  silent->close(at(5));
+  connection->close(at(6));
+  EXPECT_THAT(heard.said,
+              testing::ElementsAre("connection 1 0", "connection 1 1", "open /now?q=word", "part /now?q=word ",
+                                   "part /now?q=word ", "part /now?q=word ok", "closed /now?q=word", "connection 1 2"));
+  tap->unsubscribe(heard);
+  const auto later = tap->connection(loopback(), at(7));
+  ask(*later, "/later", 8);
+  EXPECT_EQ(heard.said.size(), 8u);
+  ASSERT_TRUE(tap->close(at(9)));
+  EXPECT_THAT(log(), Not(HasSubstr("word")));
+}
+
+TEST_F(TapTest, WithoutALogThereAreOnlySubscribers) {
+  Result<std::unique_ptr<Tap>> tap = Tap::open({});
+  ASSERT_TRUE(tap);
+  Heard heard;
+  (*tap)->subscribe(heard);
+  auto connection = (*tap)->connection(loopback(), at(0));
+  ask(*connection, "/", 1);
+  EXPECT_EQ(heard.said.size(), 7u);
+  ASSERT_TRUE((*tap)->close(at(2)));
+  EXPECT_EQ(heard.said.back(), "connection 1 2");
+  ask(*connection, "/too-late", 3);  // no harm
+  connection.reset();
+  EXPECT_EQ(heard.said.size(), 8u);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "capture/tls/cipher_suites.h"
+#include "capture/tls/hello_info.h"
 #include "follow.h"
 
 namespace vitrine::test {
@@ -138,6 +139,30 @@ TEST(ClientHelloParse, EveryPrefixIsRefusedOrShort) {
     accepted += tls::parse_client_hello(prefix, hello);
   }
   EXPECT_LE(accepted, 1u);  // exactly up to the end of the compression methods
+}
+
+// A server has the message from OpenSSL and says of it what a capture shows.
+TEST(HandshakeInfo, SaysWhatACaptureOfItShows) {
+  std::ifstream in(std::string(VITRINE_SOURCE_DIR) + "/tests/golden/tls/curl-7.88.1.clienthello", std::ios::binary);
+  const std::vector<uint8_t> record{std::istreambuf_iterator<char>(in), {}};
+  const Bytes message = Bytes(record).subspan(5);  // behind the record's header
+  const TlsInfo seen = follow({{kC2s, record}}, "").last_info;
+  const TlsInfo info = tls::handshake_info(message, 0x0304, 0x1301, "h2", true);
+  EXPECT_TRUE(info.client_hello_seen);
+  EXPECT_EQ(info.sni, seen.sni);
+  EXPECT_EQ(info.alpn_offered, seen.alpn_offered);
+  EXPECT_EQ(info.ja3_text, seen.ja3_text);
+  EXPECT_EQ(info.ja3, "0149f47eabf9a20d0893e2a44e5a6323");
+  EXPECT_EQ(info.ja4, "t13d3112h2_e8f1e7e78f70_b26ce05bbdd6");
+  EXPECT_EQ(info.cipher_name, "TLS_AES_128_GCM_SHA256");
+  EXPECT_EQ(info.alpn, "h2");
+  EXPECT_TRUE(info.resumed);
+  for (const Bytes broken : {message.first(message.size() - 1), message.first(3), Bytes()}) {
+    const TlsInfo unknown = tls::handshake_info(broken, 0x0303, 0x1399, "", false);
+    EXPECT_FALSE(unknown.client_hello_seen);
+    EXPECT_EQ(unknown.cipher_name, "0x1399");
+    EXPECT_EQ(unknown.ja4, "");
+  }
 }
 
 TEST(Suites, NamesAndUnknown) {
