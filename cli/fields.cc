@@ -1,12 +1,8 @@
-#include "capture/fields/field_json.h"
+#include "cli/fields_consumer.h"
 
 #include <filesystem>
 #include <future>
 #include <optional>
-
-#include "cli/commands.h"
-#include "cli/draft_stage.h"
-#include "cli/field_line.h"
 
 namespace vitrine::cli {
 
@@ -25,63 +21,6 @@ Result<std::unique_ptr<Knowledge>> load_knowledge(const std::string& data, const
   return knowledge;
 }
 
-namespace {
-
-struct FieldsFlags {
-  InputFlags input;
-  std::string output, data;
-  std::vector<std::string> policies;
-  bool typed = false;
-  bool sent = false;
-};
-
-class FieldsConsumer : public ShardConsumer, private FieldSink {
- public:
-  FieldsConsumer(const Knowledge& knowledge, const FieldsFlags& flags, IssueLog& issues)
-      : knowledge_(knowledge), flags_(flags), issues_(issues), line_(knowledge, *this) {
-    line_.extractor().set_issues(&issues);
-  }
-
-  void position(OutputPosition position) override {
-    output_->mark(position_);
-    position_ = position;
-  }
-  std::unique_ptr<ShardOutput> take() override {
-    output_->mark(position_);
-    return std::exchange(output_, pool_.get());
-  }
-  void recycle(std::unique_ptr<ShardOutput> output) override { pool_.put(std::move(output)); }
-  void connection(const ConnectionInfo& info, ConnectionEvent event) override {
-    line_.extractor().connection(info, event);
-  }
-  void opened(const Exchange& exchange) override { line_.extractor().opened(exchange); }
-  void part(const Exchange& exchange, const Part& part) override { line_.extractor().part(exchange, part); }
-  void closed(const Exchange& exchange, CloseReason reason) override { line_.extractor().closed(exchange, reason); }
-  void dns(const ConnectionInfo& info, const DnsName& name) override { line_.extractor().dns(info, name); }
-  void issue(Issue issue) override { issues_.issue(std::move(issue)); }
-
- private:
-  void field(const Field& field) override {
-    if (flags_.sent && field.direction != Direction::client_to_server) return;
-    sampler_.take(field, line_.extractor().patterns(), position_, output_->drafts);
-    if (flags_.typed && field.type == 0) return;
-    writer_.append(output_->bytes, field, knowledge_.taxonomy.id(field.type));
-    output_->bound_memory();
-  }
-
-  const Knowledge& knowledge_;
-  const FieldsFlags& flags_;
-  IssueLog& issues_;
-  FieldLine line_;
-  FieldJsonWriter writer_;
-  OutputPosition position_;
-  DraftSampler sampler_;
-  OutputPool<DraftOutput> pool_;
-  std::unique_ptr<DraftOutput> output_ = pool_.get();
-};
-
-// A draft is known only when the typing has ended: its line stands behind those
-// of the recording, under the origin of its last step.
 void append_draft_line(const DraftObservation& draft, const OwnedDraftSample& step, const Taxonomy& taxonomy,
                        std::string& out) {
   ConnectionInfo connection;
@@ -107,6 +46,8 @@ void append_draft_line(const DraftObservation& draft, const OwnedDraftSample& st
   field.confidence = 1;
   append_field_json(out, field, taxonomy.id(draft.type));
 }
+
+namespace {
 
 // A recording after its first pass.
 struct Recording {
@@ -151,6 +92,21 @@ Status run_one(Recording& recording, const Knowledge& knowledge, const FieldsFla
   return output.write(draft_lines);
 }
 
+int follow(const FieldsFlags& flags) {
+  if (flags.input.paths.size() != 1) return report_error({ErrorCode::usage, "--live follows one exchange log", ""});
+  if (flags.output.ends_with(".zst") || flags.output.ends_with(".gz")) {
+    return report_error(
+        {ErrorCode::usage, "--live writes plain text, so that each line can be read at once", flags.output});
+  }
+  const Result<std::string> data = data_folder(flags.data);
+  if (!data) return report_error(data.error());
+  const auto knowledge = load_knowledge(*data, flags.policies);
+  if (!knowledge) return report_error(knowledge.error());
+  Result<Output> output = Output::open(flags.output);
+  if (!output) return report_error(output.error());
+  return run_live(flags, **knowledge, *output);
+}
+
 int run(const FieldsFlags& flags) {
   const Result<std::string> data = data_folder(flags.data);
   if (!data) return report_error(data.error());
@@ -188,6 +144,12 @@ void add_fields(CLI::App& app, int& exit_code) {
       ->type_name("FILE");
   command->add_flag("--typed", flags->typed, "only values whose type is known");
   command->add_flag("--sent", flags->sent, "only what the client sent");
+  auto* live =
+      command->add_flag("--live", flags->live,
+                        "follow an exchange log that is being written (a FILE, also one that is not there yet,\n"
+                        "or - for a pipe): fields as they are transmitted, until Ctrl-C or the end of the pipe");
+  command->add_flag("--until-closed", flags->until_closed, "with --live: end when the log's writer closes it")
+      ->needs(live);
   command->add_option("--policies", flags->policies, "further folder with clients/*.yaml; repeatable")
       ->type_name("DIR");
   command->add_option("--data", flags->data, "folder that holds policies/ (default: the shipped one)")
@@ -198,8 +160,10 @@ void add_fields(CLI::App& app, int& exit_code) {
       "Examples:\n"
       "  vitrine fields visit.pcapng --sent --typed | jq -r '[.host,.type,.path] | @tsv' | sort | uniq -c\n"
       "  vitrine fields visit.pcapng | jq 'select(.opaque)'          blobs that nothing opens\n"
-      "  vitrine fields old.har --keylog keys.log -o fields.ndjson");
-  command->callback([=, &exit_code] { exit_code = run(*flags); });
+      "  vitrine fields old.har --keylog keys.log -o fields.ndjson\n"
+      "  vitrine fields --live tap.ndjson --sent --typed             what a tapped server is being sent, as it comes\n"
+      "  ssh lab cat tap.ndjson | vitrine fields --live -            a log from elsewhere");
+  command->callback([=, &exit_code] { exit_code = flags->live ? follow(*flags) : run(*flags); });
 }
 
 }  // namespace vitrine::cli

@@ -252,6 +252,19 @@ Status Output::write(std::string_view text) {
   return {};
 }
 
+Status Output::flush() {
+  State& state = *state_;
+  if (state.current.size == 0) return {};
+  if (state.thread.joinable()) {
+    // In order: behind the blocks that wait, by the same thread.
+    if (!state.rotate()) return state.error();
+    return {};
+  }
+  if (!state.failed && !state.write_block(state.current, false)) state.failed = true;
+  state.current.size = 0;
+  return state.failed ? state.error() : Status{};
+}
+
 Status Output::close() {
   State& state = *state_;
   state.stop_thread();

@@ -27,6 +27,9 @@ class Output {
   ~Output();  // without close(): what was written stays, as far as it went
 
   Status write(std::string_view text);
+  // Hands everything over to the system now: for readers that wait for it.
+  // REQUIRES: the output is not compressed.
+  Status flush();
   Status close();
 
  private:
