@@ -61,7 +61,59 @@ bool parse_address(std::string_view text, Endpoint& out) {
   return true;
 }
 
+// "socket:[12345]" → 12345; 0 for every other link.
+uint64_t socket_of(const std::string& link_path) {
+  char target[64];
+  const ssize_t n = readlink(link_path.c_str(), target, sizeof target);
+  const std::string_view link(target, n > 0 ? static_cast<size_t>(n) : 0);
+  uint64_t inode = 0;
+  if (!link.starts_with("socket:[") || !link.ends_with("]")) return 0;
+  return parse_number(link.substr(8, link.size() - 9), inode) ? inode : 0;
+}
+
+struct TableRow {
+  Endpoint local, remote;
+  uint64_t inode = 0;
+};
+
+// The rows of /proc/net/tcp and its like (proc(5)).
+template <class Visit>
+void each_row(std::ifstream& in, Visit visit) {
+  std::string line;
+  std::getline(in, line);  // heading
+  while (std::getline(in, line)) {
+    std::istringstream words(line);
+    std::string slot, local, remote, skip;
+    TableRow row;
+    words >> slot >> local >> remote;
+    for (int i = 0; i < 6; ++i) words >> skip;  // st, queues, timers, retransmits, uid, timeout
+    if (words >> row.inode && parse_address(local, row.local) && parse_address(remote, row.remote)) visit(row);
+  }
+}
+
 }  // namespace
+
+std::string program_of_connection(const Endpoint& client, const Endpoint& server) {
+  uint64_t socket = 0;
+  for (const char* table : {"/proc/self/net/tcp", "/proc/self/net/tcp6"}) {
+    std::ifstream in(table);
+    each_row(in, [&](const TableRow& row) {
+      if (row.local == client && row.remote == server) socket = row.inode;
+    });
+  }
+  std::string program;
+  if (socket == 0) return program;
+  each_entry("/proc", [&](std::string_view process) {
+    pid_t pid = 0, parent = 0;
+    if (!program.empty() || !parse_number(process, pid)) return;
+    const std::string folder = "/proc/" + std::string(process) + "/fd";
+    bool found = false;
+    each_entry(folder,
+               [&](std::string_view name) { found = found || socket_of(folder + "/" + std::string(name)) == socket; });
+    if (found && !parent_of(pid, parent, program)) program.clear();
+  });
+  return program;
+}
 
 void ProcessFlows::find_tree() {
   std::map<pid_t, pid_t> parents;
@@ -88,13 +140,8 @@ void ProcessFlows::look() {
     pid_t parent = 0;
     if (!parent_of(pid, parent, program)) continue;
     each_entry(folder, [&](std::string_view name) {
-      char target[64];
-      const ssize_t n = readlink((folder + "/" + std::string(name)).c_str(), target, sizeof target);
-      const std::string_view link(target, n > 0 ? static_cast<size_t>(n) : 0);
-      uint64_t inode = 0;
-      if (link.starts_with("socket:[") && link.ends_with("]") && parse_number(link.substr(8, link.size() - 9), inode)) {
+      if (const uint64_t inode = socket_of(folder + "/" + std::string(name)); inode != 0)
         sockets.emplace(inode, program);
-      }
     });
   }
   if (sockets.empty()) return;
@@ -107,23 +154,16 @@ void ProcessFlows::look() {
 void ProcessFlows::read_table(const char* name, const char* protocol, const std::map<uint64_t, std::string>& sockets) {
   std::ifstream in("/proc/" + std::to_string(root_) + "/net/" + name);
   if (!in) in.open(std::string("/proc/self/net/") + name);
-  std::string line;
-  std::getline(in, line);  // heading
-  while (std::getline(in, line)) {
-    std::istringstream words(line);
-    std::string slot, local, remote, skip;
-    uint64_t inode = 0;
-    words >> slot >> local >> remote;
-    for (int i = 0; i < 6; ++i) words >> skip;  // st, queues, timers, retransmits, uid, timeout
-    if (!(words >> inode)) continue;
-    const auto owner = sockets.find(inode);
+  each_row(in, [&](const TableRow& row) {
+    const auto owner = sockets.find(row.inode);
+    if (owner == sockets.end() || row.remote.port == 0) return;  // listening, or an unconnected datagram socket
     FlowComment flow;
-    if (owner == sockets.end() || !parse_address(local, flow.client) || !parse_address(remote, flow.server)) continue;
-    if (flow.server.port == 0) continue;  // listening, or an unconnected datagram socket
+    flow.client = row.local;
+    flow.server = row.remote;
     flow.protocol = protocol;
     flow.process = owner->second;
     flows_.try_emplace({flow.client, flow.server}, flow);
-  }
+  });
 }
 
 std::vector<FlowComment> ProcessFlows::flows() const {

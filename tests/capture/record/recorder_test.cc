@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "capture/record/process_flows.h"
 #include "tests/capture/pipeline/run_input.h"
 
 namespace vitrine {
@@ -244,6 +245,26 @@ TEST(Recorder, SaysWhatIsWrong) {
   summary = record(options, {});
   ASSERT_FALSE(summary);
   EXPECT_EQ(summary.error().code, ErrorCode::usage);
+}
+
+TEST(ProgramOfConnection, IsTheOneThatHoldsTheClientsEnd) {
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  socklen_t size = sizeof address;
+  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  const int client = socket(AF_INET, SOCK_STREAM, 0);
+  ASSERT_EQ(connect(client, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const Endpoint server{IpAddress::parse("127.0.0.1"), ntohs(address.sin_port)};
+  getsockname(client, reinterpret_cast<sockaddr*>(&address), &size);
+  const Endpoint end{IpAddress::parse("127.0.0.1"), ntohs(address.sin_port)};
+  EXPECT_EQ(program_of_connection(end, server), "test_capture_re");  // the kernel keeps 15 characters
+  EXPECT_EQ(program_of_connection(server, server), "");
+  close(client);
+  close(listener);
 }
 
 }  // namespace
