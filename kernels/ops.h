@@ -1,5 +1,5 @@
 // The operators of a forward pass. One implementation per kind of device
-// (kernels/cpu, later kernels/cuda); models are written against this class alone.
+// (kernels/cpu, kernels/cuda); models are written against this class alone.
 //
 // Calls enqueue on the backend's stream and return nothing: sizes that depend on
 // data (routes, positions) stay in device tensors. Arguments are checked at the
@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -162,6 +163,17 @@ class Ops {
   virtual void copy_in(const Tensor& to, const void* from) = 0;  // contiguous host array of to's shape
   virtual void copy_out(void* to, const Tensor& from) = 0;
   virtual Status sync() = 0;  // waits; the first refusal since the last call, if any
+
+  // ---- repeated steps
+  // Enqueues what `enqueue` enqueues. A backend for which replays() is true may record the calls made
+  // inside, once per key, and from then on repeat the recording without calling `enqueue`: calls with
+  // one key must be the same operators on the same tensors (addresses and shapes; what the tensors
+  // hold may differ), and make no copies from or to the host. The CPU has nothing to gain and calls it.
+  virtual bool replays() const { return false; }
+  virtual void replay(uint64_t key, const std::function<void()>& enqueue) {
+    static_cast<void>(key);
+    enqueue();
+  }
 
   // ---- rows
   // y[:, t] = row ids[t] of table.            table [n, vocab]; ids i32 [T]; y [n, T]

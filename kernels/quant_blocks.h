@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "kernels/host_device.h"
+
 namespace vitrine {
 
 static_assert(std::endian::native == std::endian::little, "block formats are little-endian");
@@ -84,14 +86,14 @@ static_assert(sizeof(BlockQ5K) == 176 && sizeof(BlockQ6K) == 210);
 struct ScaleMin {
   uint8_t scale, minimum;
 };
-inline ScaleMin q4_k_scale_min(const uint8_t* s, int j) {
+VITRINE_HOST_DEVICE inline ScaleMin q4_k_scale_min(const uint8_t* s, int j) {
   if (j < 4) return {static_cast<uint8_t>(s[j] & 63), static_cast<uint8_t>(s[j + 4] & 63)};
   return {static_cast<uint8_t>((s[j + 4] & 15) | (s[j - 4] >> 6) << 4),
           static_cast<uint8_t>(s[j + 4] >> 4 | (s[j] >> 6) << 4)};
 }
 
 // Factor of the j-th 16 elements of q3_k, -32 … 31.
-inline int q3_k_scale(const uint8_t* s, int j) {
+VITRINE_HOST_DEVICE inline int q3_k_scale(const uint8_t* s, int j) {
   const int low = j < 8 ? s[j] & 15 : s[j - 8] >> 4;
   const int high = s[8 + j % 4] >> (j / 4 * 2) & 3;
   return (low | high << 4) - 32;
@@ -99,7 +101,7 @@ inline int q3_k_scale(const uint8_t* s, int j) {
 
 // E2M1 numbers times two, and half of an e8m0 factor: 2^(e - 128).
 inline constexpr int8_t kMxfp4Doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-inline float mxfp4_half_factor(uint8_t e) {
+VITRINE_HOST_DEVICE inline float mxfp4_half_factor(uint8_t e) {
   if (e == 255) return std::bit_cast<float>(0x7fc00000u);
   return std::bit_cast<float>(e < 2 ? 0x00200000u << e : static_cast<uint32_t>(e - 1) << 23);
 }

@@ -20,17 +20,20 @@ struct Scene {
     auto made = ops.alloc_kv(shape);
     EXPECT_TRUE(made);
     cache = std::move(*made);
-    std::memset(cache.data.data(), 0xff, cache.data.bytes());  // NaN in every type
-    std::vector<int32_t> free(pages);
+    const std::vector<uint32_t> nan(cache.data.bytes() / 4, 0xffffffff);  // in every type
+    ops.copy_in(cache.data.i32(0, static_cast<int64_t>(nan.size())), nan.data());
+    EXPECT_TRUE(ops.sync());
+    std::vector<int32_t> free(pages), entries;
     for (int64_t i = 0; i < pages; ++i) free[i] = i;
     std::shuffle(free.begin(), free.end(), random);
     for (size_t s = 0; s < lengths.size(); ++s) {
       for (int64_t b = 0; b < blocks; ++b) {
         const bool used = b * shape.page_tokens < lengths[s];
-        table.push_back(used ? free.back() : -1);
+        entries.push_back(used ? free.back() : -1);
         if (used) free.pop_back();
       }
     }
+    table = SharedNumbers<int32_t>(entries);
     block_table = Tensor::i32(table.data(), blocks, lengths.size());
   }
 
@@ -49,7 +52,7 @@ struct Scene {
   std::mt19937 random;
   std::vector<int64_t> lengths;
   KvCache cache;
-  std::vector<int32_t> table, seq, pos;
+  SharedNumbers<int32_t> table, seq, pos;
   Tensor block_table;
 };
 
@@ -59,8 +62,8 @@ double as_cached(Type type, float v) {
   return v;
 }
 
-class Attention : public OnEveryIsa {};
-INSTANTIATE_ON_EVERY_ISA(Attention);
+class Attention : public OnEveryBackend {};
+INSTANTIATE_ON_EVERY_BACKEND(Attention);
 
 TEST_P(Attention, GroupedQueriesAgainstTheJudge) {
   struct Case {
@@ -144,87 +147,90 @@ TEST_P(Attention, LatentsAgainstTheJudge) {
 
 // The bits of a token do not depend on chunks, company, pages, instruction set or threads.
 TEST(SameBits, AttentionInAnyChunksAndCompany) {
-  for (const bool mla : {false, true}) {
-    std::vector<uint32_t> expected;
-    const int64_t heads = 8, length = 75;
-    const KvShape shape{.kind = mla ? KvShape::Kind::mla : KvShape::Kind::gqa,
-                        .type = Type::f16,
-                        .kv_heads = mla ? 1 : 2,
-                        .k_dim = 72,
-                        .v_dim = 64};
-    std::mt19937 random(21);
-    Guarded q(Type::f32, mla ? 64 : 72, heads, length), qr(Type::f32, 8, heads, length),
-        k(Type::f32, mla ? 8 : 72, shape.kv_heads, length), v(Type::f32, 64, shape.kv_heads, length);
-    q.fill(random), qr.fill(random), k.fill(random), v.fill(random);
-    for (const Isa isa : available_isas()) {
-      for (const int threads : {1, 2}) {
-        const auto ops = cpu_ops(isa, threads);
-        SCOPED_TRACE(ops->description());
-        const auto step = [&](Scene& scene, const Batch& batch, int64_t from, int64_t count, const Tensor& y) {
-          const auto part = [&](Guarded& g) { return g.tensor().slice(2, from, count); };
-          const auto flat = [&](Guarded& g) {
-            Tensor t = part(g);
-            return Tensor{t.type, t.data, {t.ne[0], t.ne[2], 1}, {1, t.stride[2], 0}};
-          };
-          if (mla) {
-            ops->mla_store(scene.cache, batch, flat(v), flat(k));
-            ops->mla_attention({.scale = 0.2f}, part(q), part(qr), scene.cache, batch, y);
-          } else {
-            ops->kv_store(scene.cache, batch, part(k), part(v));
-            ops->attention({.scale = 0.2f, .window = 40}, part(q), scene.cache, batch, y);
-          }
-        };
-        for (const int64_t chunk : {length, int64_t{1}, int64_t{13}, int64_t{32}}) {
-          for (const int64_t page : {16, 64}) {
-            KvShape paged = shape;
-            paged.page_tokens = page;
-            Scene scene(*ops, paged, {length}, static_cast<uint32_t>(chunk));
-            Guarded y(Type::f32, 64, heads, length);
-            for (int64_t p = 0; p < length; p += chunk) {
-              const int64_t n = std::min(chunk, length - p);
-              step(scene, scene.batch(0, p, p + n), p, n, y.tensor().slice(2, p, n));
+  for (const SameBitsGroup& group : same_bits_groups())
+    for (const bool mla : {false, true}) {
+      SCOPED_TRACE(group.name);
+      std::vector<uint32_t> expected;
+      const int64_t heads = 8, length = 75;
+      const KvShape shape{.kind = mla ? KvShape::Kind::mla : KvShape::Kind::gqa,
+                          .type = Type::f16,
+                          .kv_heads = mla ? 1 : 2,
+                          .k_dim = 72,
+                          .v_dim = 64};
+      std::mt19937 random(21);
+      Guarded q(Type::f32, mla ? 64 : 72, heads, length), qr(Type::f32, 8, heads, length),
+          k(Type::f32, mla ? 8 : 72, shape.kv_heads, length), v(Type::f32, 64, shape.kv_heads, length);
+      q.fill(random), qr.fill(random), k.fill(random), v.fill(random);
+      {
+        for (const auto& make : group.members) {
+          const auto ops = make();
+          SCOPED_TRACE(ops->description());
+          const auto step = [&](Scene& scene, const Batch& batch, int64_t from, int64_t count, const Tensor& y) {
+            const auto part = [&](Guarded& g) { return g.tensor().slice(2, from, count); };
+            const auto flat = [&](Guarded& g) {
+              Tensor t = part(g);
+              return Tensor{t.type, t.data, {t.ne[0], t.ne[2], 1}, {1, t.stride[2], 0}};
+            };
+            if (mla) {
+              ops->mla_store(scene.cache, batch, flat(v), flat(k));
+              ops->mla_attention({.scale = 0.2f}, part(q), part(qr), scene.cache, batch, y);
+            } else {
+              ops->kv_store(scene.cache, batch, part(k), part(v));
+              ops->attention({.scale = 0.2f, .window = 40}, part(q), scene.cache, batch, y);
             }
             EXPECT_TRUE(ops->sync());
-            if (expected.empty()) expected = y.bits();
-            EXPECT_EQ(y.bits(), expected) << "chunk " << chunk << " page " << page;
+          };
+          for (const int64_t chunk : {length, int64_t{1}, int64_t{13}, int64_t{32}}) {
+            for (const int64_t page : {16, 64}) {
+              KvShape paged = shape;
+              paged.page_tokens = page;
+              Scene scene(*ops, paged, {length}, static_cast<uint32_t>(chunk));
+              Guarded y(Type::f32, 64, heads, length);
+              for (int64_t p = 0; p < length; p += chunk) {
+                const int64_t n = std::min(chunk, length - p);
+                step(scene, scene.batch(0, p, p + n), p, n, y.tensor().slice(2, p, n));
+              }
+              EXPECT_TRUE(ops->sync());
+              if (expected.empty()) expected = y.bits();
+              EXPECT_EQ(y.bits(), expected) << "chunk " << chunk << " page " << page;
+            }
           }
-        }
-        // The last token again, between tokens of other sequences and padding.
-        Scene scene(*ops, shape, {length, length, 3}, 99);
-        Guarded y(Type::f32, 64, heads, length);
-        step(scene, scene.batch(1, 0, length), 0, length, y);
-        scene.seq = {-1, 0, 1, 2, -1};
-        scene.pos = {0, 0, static_cast<int32_t>(length - 1), 0, 0};
-        Guarded q5(Type::f32, q.tensor().ne[0], heads, 5), qr5(Type::f32, 8, heads, 5),
-            k5(Type::f32, k.tensor().ne[0], shape.kv_heads, 5), v5(Type::f32, 64, shape.kv_heads, 5),
-            y5(Type::f32, 64, heads, 5);
-        q5.fill(random), qr5.fill(random), k5.fill(random), v5.fill(random);
-        const auto copy_last = [&](Guarded& to, Guarded& from) {
-          for (int64_t h = 0; h < to.tensor().ne[1]; ++h) {
-            for (int64_t i = 0; i < to.tensor().ne[0]; ++i) to.f(i, h, 2) = from.f(i, h, length - 1);
+          // The last token again, between tokens of other sequences and padding.
+          Scene scene(*ops, shape, {length, length, 3}, 99);
+          Guarded y(Type::f32, 64, heads, length);
+          step(scene, scene.batch(1, 0, length), 0, length, y);
+          scene.seq = {-1, 0, 1, 2, -1};
+          scene.pos = {0, 0, static_cast<int32_t>(length - 1), 0, 0};
+          Guarded q5(Type::f32, q.tensor().ne[0], heads, 5), qr5(Type::f32, 8, heads, 5),
+              k5(Type::f32, k.tensor().ne[0], shape.kv_heads, 5), v5(Type::f32, 64, shape.kv_heads, 5),
+              y5(Type::f32, 64, heads, 5);
+          q5.fill(random), qr5.fill(random), k5.fill(random), v5.fill(random);
+          const auto copy_last = [&](Guarded& to, Guarded& from) {
+            for (int64_t h = 0; h < to.tensor().ne[1]; ++h) {
+              for (int64_t i = 0; i < to.tensor().ne[0]; ++i) to.f(i, h, 2) = from.f(i, h, length - 1);
+            }
+          };
+          copy_last(q5, q), copy_last(qr5, qr), copy_last(k5, k), copy_last(v5, v);
+          const auto flat = [](const Tensor& t) {
+            return Tensor{t.type, t.data, {t.ne[0], t.ne[2], 1}, {1, t.stride[2], 0}};
+          };
+          const Batch batch = scene.whole_batch();
+          if (mla) {
+            ops->mla_store(scene.cache, batch, flat(v5), flat(k5));
+            ops->mla_attention({.scale = 0.2f}, q5, qr5, scene.cache, batch, y5);
+          } else {
+            ops->kv_store(scene.cache, batch, k5, v5);
+            ops->attention({.scale = 0.2f, .window = 40}, q5, scene.cache, batch, y5);
           }
-        };
-        copy_last(q5, q), copy_last(qr5, qr), copy_last(k5, k), copy_last(v5, v);
-        const auto flat = [](const Tensor& t) {
-          return Tensor{t.type, t.data, {t.ne[0], t.ne[2], 1}, {1, t.stride[2], 0}};
-        };
-        const Batch batch = scene.whole_batch();
-        if (mla) {
-          ops->mla_store(scene.cache, batch, flat(v5), flat(k5));
-          ops->mla_attention({.scale = 0.2f}, q5, qr5, scene.cache, batch, y5);
-        } else {
-          ops->kv_store(scene.cache, batch, k5, v5);
-          ops->attention({.scale = 0.2f, .window = 40}, q5, scene.cache, batch, y5);
+          EXPECT_TRUE(ops->sync());
+          EXPECT_TRUE(y5.intact());
+          const std::vector<uint32_t> bits = y5.bits();
+          EXPECT_TRUE(std::equal(bits.begin() + 2 * 64 * heads, bits.begin() + 3 * 64 * heads,
+                                 expected.begin() + (length - 1) * 64 * heads));
+          for (int64_t i = 0; i < 64 * heads; ++i) ASSERT_EQ(bits[i], 0u);  // padding gives zeros
         }
-        EXPECT_TRUE(ops->sync());
-        EXPECT_TRUE(y5.intact());
-        const std::vector<uint32_t> bits = y5.bits();
-        EXPECT_TRUE(std::equal(bits.begin() + 2 * 64 * heads, bits.begin() + 3 * 64 * heads,
-                               expected.begin() + (length - 1) * 64 * heads));
-        for (int64_t i = 0; i < 64 * heads; ++i) ASSERT_EQ(bits[i], 0u);  // padding gives zeros
       }
     }
-  }
 }
 
 TEST_P(Attention, CopiesPages) {
@@ -236,8 +242,10 @@ TEST_P(Attention, CopiesPages) {
   ops->attention({}, k, scene.cache, batch, y);
   const int32_t other = scene.table[0] == 0 ? 1 : 0;
   ops->kv_copy_page(scene.cache, scene.table[0], other);
+  expect_fine();
   scene.table[0] = other;
   ops->attention({}, k, scene.cache, batch, z);
+  expect_fine();
   EXPECT_EQ(y.bits(), z.bits());
 }
 

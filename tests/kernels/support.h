@@ -9,15 +9,52 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/emulated/emulated_ops.h"
 #include "kernels/ops.h"
 #include "kernels/quant.h"
 
 namespace vitrine::test {
+
+// Numbers that every backend reads and writes where they are.
+template <class T>
+class SharedNumbers {
+ public:
+  SharedNumbers() = default;
+  SharedNumbers(std::vector<T> values) { assign(values.begin(), values.end()); }  // NOLINT: reads as its values
+  SharedNumbers(std::initializer_list<T> values) { assign(values.begin(), values.end()); }
+  SharedNumbers(const SharedNumbers&) = delete;
+  SharedNumbers(SharedNumbers&&) = default;
+  SharedNumbers& operator=(SharedNumbers&&) = default;
+
+  template <class Iterator>
+  requires(!std::is_integral_v<Iterator>) void assign(Iterator begin, Iterator end) {
+    resize(static_cast<size_t>(end - begin));
+    std::copy(begin, end, data());
+  }
+  void assign(int64_t n, T value) {
+    resize(static_cast<size_t>(n));
+    std::fill_n(data(), n, value);
+  }
+  void resize(size_t n) {
+    if (n > room_) memory_ = pinned_memory((room_ = n) * sizeof(T));
+    size_ = n;
+  }
+  T* data() const { return static_cast<T*>(memory_.get()); }
+  size_t size() const { return size_; }
+  T& operator[](size_t i) const { return data()[i]; }
+
+ private:
+  std::shared_ptr<void> memory_;
+  size_t size_ = 0, room_ = 0;
+};
 
 // A strided tensor in memory full of canaries: before it, behind it, and in the
 // gaps between its rows. intact() says whether all of them are still alive.
@@ -77,7 +114,7 @@ class Guarded {
     }
   }
   Tensor tensor_;
-  std::vector<uint32_t> memory_;
+  SharedNumbers<uint32_t> memory_;
   std::vector<bool> owned_;
 };
 
@@ -201,23 +238,83 @@ inline constexpr Type kWeightTypes[] = {Type::f32,  Type::f16,  Type::bf16, Type
                                         Type::q4_1, Type::q5_0, Type::q5_1, Type::q8_0,    Type::q2_k,
                                         Type::q3_k, Type::q4_k, Type::q5_k, Type::q6_k,    Type::mxfp4};
 
+// ---- backends
+
+// Where an operator can run. `emulated`: the CUDA kernels on the host, thread by thread.
+enum class Backend : uint8_t { portable, avx2, avx512, emulated, cuda };
+inline constexpr Backend kBackends[] = {Backend::portable, Backend::avx2, Backend::avx512, Backend::emulated,
+                                        Backend::cuda};
+
+inline std::string backend_name(Backend backend) {
+  constexpr const char* kNames[] = {"portable", "avx2", "avx512", "emulated", "cuda"};
+  return kNames[static_cast<size_t>(backend)];
+}
+inline bool is_cpu(Backend backend) { return backend <= Backend::avx512; }
+
+// Why it cannot run here; empty when it can.
+inline std::string missing(Backend backend) {
+  if (is_cpu(backend)) {
+    const auto isa = static_cast<Isa>(backend);
+    return isa_available(isa) ? "" : "this processor lacks " + std::string(isa_name(isa));
+  }
+  if (backend == Backend::emulated) return "";
+  const auto device = cuda_device();
+  return device ? "" : device.error().to_string();
+}
+
+inline constexpr StepShape kTestShape = {
+    .tokens = 600, .widest_input = 1200, .ffn_width = 600, .experts = 32, .experts_used = 9};
+
 inline std::unique_ptr<Ops> cpu_ops(Isa isa, int threads = 2) {
   auto ops = make_cpu_ops({.threads = threads, .isa = isa});
   EXPECT_TRUE(ops) << ops.error().message;
-  EXPECT_TRUE((*ops)->plan({.tokens = 600, .widest_input = 1200, .ffn_width = 600, .experts = 32, .experts_used = 9}));
+  EXPECT_TRUE((*ops)->plan(kTestShape));
   return std::move(*ops);
 }
 
-// Tests of one operator on one instruction set.
-class OnEveryIsa : public testing::TestWithParam<Isa> {
+inline std::unique_ptr<Ops> ops_of(Backend backend, bool deterministic = false) {
+  if (is_cpu(backend)) return cpu_ops(static_cast<Isa>(backend));
+  CudaOptions options;
+  options.deterministic = deterministic;
+  auto ops = backend == Backend::emulated ? make_emulated_cuda_ops(options) : make_cuda_ops(options);
+  EXPECT_TRUE(ops) << ops.error().message;
+  EXPECT_TRUE((*ops)->plan(kTestShape));
+  return std::move(*ops);
+}
+
+// Backends that promise each other the same bits.
+struct SameBitsGroup {
+  std::string name;
+  std::vector<std::function<std::unique_ptr<Ops>()>> members;
+};
+inline std::vector<SameBitsGroup> same_bits_groups(std::vector<int> cpu_threads = {1, 2}) {
+  std::vector<SameBitsGroup> groups(1);
+  groups[0].name = "cpu";
+  for (const Isa isa : available_isas()) {
+    for (const int threads : cpu_threads) groups[0].members.push_back([=] { return cpu_ops(isa, threads); });
+  }
+  const auto emulated = [](bool from_last) {
+    return [=] {
+      cuda_emulated::emulated::start_from_last(from_last);
+      return ops_of(Backend::emulated, true);
+    };
+  };
+  groups.push_back({"emulated", {emulated(true), emulated(false)}});
+  if (missing(Backend::cuda).empty()) groups.push_back({"cuda", {[] { return ops_of(Backend::cuda, true); }}});
+  return groups;
+}
+
+// Tests of one operator on one backend.
+class OnEveryBackend : public testing::TestWithParam<Backend> {
  protected:
   void SetUp() override {
-    if (!isa_available(GetParam())) GTEST_SKIP() << "this processor lacks " << isa_name(GetParam());
-    ops = cpu_ops(GetParam());
+    if (const std::string why = missing(GetParam()); !why.empty()) GTEST_SKIP() << why;
+    ops = ops_of(GetParam());
   }
   void TearDown() override {
     if (ops) expect_fine();
   }
+  // Waits: results can be read after it.
   void expect_fine() {
     const Status status = ops->sync();
     EXPECT_TRUE(status) << status.error().message;
@@ -226,8 +323,8 @@ class OnEveryIsa : public testing::TestWithParam<Isa> {
   std::mt19937 random{7};
 };
 
-#define INSTANTIATE_ON_EVERY_ISA(suite)                                                        \
-  INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::Values(Isa::portable, Isa::avx2, Isa::avx512), \
-                           [](const testing::TestParamInfo<Isa>& isa) { return std::string(isa_name(isa.param)); })
+#define INSTANTIATE_ON_EVERY_BACKEND(suite)                               \
+  INSTANTIATE_TEST_SUITE_P(Backends, suite, testing::ValuesIn(kBackends), \
+                           [](const testing::TestParamInfo<Backend>& b) { return backend_name(b.param); })
 
 }  // namespace vitrine::test

@@ -1,0 +1,45 @@
+// The CUDA backend: the operators of kernels/ops.h on one NVIDIA GPU (compute
+// capability 8.0, 9.0 and newer). In a build without CUDA the functions are there
+// and say so.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "kernels/ops.h"
+
+namespace vitrine {
+
+struct CudaOptions {
+  int device = 0;
+  // A token's result has the same bits whatever else is in its batch. Weights in blocks (Q4_0 …
+  // Q6_K, MXFP4) always have that; this makes BF16 and FP8 weights meet long prompts the way they
+  // meet single tokens.
+  bool deterministic = false;
+  // upload() ignores the bytes of matrices and makes random ones of the same type on the device:
+  // for measuring, with files that are all holes.
+  std::optional<uint64_t> random_weights = {};
+};
+
+struct CudaDevice {
+  std::string name;           // "NVIDIA H200"
+  uint64_t memory_total = 0;  // bytes
+  uint64_t memory_free = 0;
+  int multiprocessors = 0;
+  int major = 0, minor = 0;  // compute capability
+};
+
+// unsupported: this build has no CUDA; unreadable: no device, or the driver's word.
+Result<CudaDevice> cuda_device(int device = 0);
+
+Result<std::unique_ptr<Ops>> make_cuda_ops(const CudaOptions& options = {});
+
+// Host memory that a GPU reads and writes in place where there is one (page-locked), ordinary
+// memory elsewhere; zeros. Null without memory.
+std::shared_ptr<void> pinned_memory(uint64_t bytes);
+
+}  // namespace vitrine

@@ -1,0 +1,41 @@
+// Host side of a product: activations prepared for a type of weight, one launch.
+#pragma once
+
+#include <string_view>
+
+#include "kernels/cuda/matmul.h"
+
+namespace vitrine::cuda {
+
+class CudaOps;
+struct CudaWeight;
+
+inline constexpr int kManyTiles = 4;     // of eight tokens in a block, where there are more than eight
+inline constexpr int kPlainTokens = 64;  // of f32 and f16 weights in a block
+
+struct MatrixWork {
+  MatrixWork(CudaOps& o, std::string_view name, int64_t tokens)
+      : ops(o), op(name), token_tiles(tokens <= kTokenTile ? 1 : kManyTiles) {}
+
+  // x [n, H, T] for weights of that type; `hidden`: in the second set of workspaces.
+  bool prepare(const Tensor& x, Type type, bool hidden, Activations& out);
+  // Tokens of a block, and blocks for so many.
+  int64_t span(Type type) const {
+    return type == Type::f32 || type == Type::f16 ? kPlainTokens : token_tiles * kTokenTile;
+  }
+  int64_t row_blocks(Type type, int64_t tokens) const { return (tokens + span(type) - 1) / span(type); }
+  bool run(Type type, ProductArgs& args, int64_t planes, int64_t row_blocks);
+
+  // hidden [n_ff, 1, bound] = silu(gate x) * up x, for the rows of a set (moe_ffn.cu).
+  bool gate_up(const CudaWeight& gate, const CudaWeight& up, const Tensor& x, const RowSet& rows, int64_t bound,
+               int64_t row_blocks, const int32_t* live_rows, Tensor& hidden);
+
+  bool quantize(const Tensor& x, bool per256, DeviceMemory& q, DeviceMemory& factors, Activations& out);
+  bool split(const Tensor& x, DeviceMemory& terms, Activations& out);
+
+  CudaOps& ops;
+  std::string_view op;
+  int token_tiles;
+};
+
+}  // namespace vitrine::cuda

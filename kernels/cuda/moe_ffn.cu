@@ -1,0 +1,412 @@
+// Feed-forward layers: ffn (one) and moe_ffn (each token through its experts).
+//
+// One token: a block owns 16 rows and reads them from the weights of the token's
+// experts, one after the other; gate, up and their product are one kernel, down and
+// the weighted sum another. Nothing is gathered or scattered.
+// Several tokens: (token, expert) pairs are sorted by expert on the device, a block
+// takes 16 rows of one expert for a tile of its tokens, so that each weight is read
+// once for them all; a last kernel adds up each token's experts.
+// Both add in the ascending order of the experts, and give the same bits.
+#include <algorithm>
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/matrix_work.h"
+
+namespace vitrine::cuda {
+namespace {
+
+constexpr int kMostExperts = 4096;
+constexpr int kMostSlots = 64;  // experts of one token in the kernel for one token
+
+// ---- pairs by expert
+
+struct GroupArgs {
+  const int32_t* ids;
+  int64_t ids_stride;
+  int tokens, used, experts, span;  // span: pairs of a tile
+  int32_t* start;                   // [experts + 1]
+  int4* tiles;                      // expert, first pair, end pair
+  int32_t* tile_count;
+  int32_t* pair_token;  // [pairs], sorted
+  int32_t* position;    // [tokens][used]: where a token's pair has gone; -1: no such expert
+  int* faults;
+};
+
+__global__ void __launch_bounds__(1024) count_kernel(GroupArgs args) {
+  VITRINE_SHARED_BYTES(shared);
+  auto* count = reinterpret_cast<int*>(shared);
+  int* first_tile = count + args.experts;
+  for (int e = threadIdx.x; e < args.experts; e += blockDim.x) count[e] = 0;
+  __syncthreads();
+  for (int p = threadIdx.x; p < args.tokens * args.used; p += blockDim.x) {
+    const int e = args.ids[p / args.used * args.ids_stride + p % args.used];
+    if (e >= 0 && e < args.experts) {
+      atomicAdd(&count[e], 1);
+    } else {
+      args.position[p] = -1;
+      atomicOr(args.faults, kFaultExpert);
+    }
+  }
+  __syncthreads();
+  if (threadIdx.x < kWarp) {  // a lane adds up a stretch of experts, the warp the stretches
+    const int lane = static_cast<int>(threadIdx.x), stretch = (args.experts + kWarp - 1) / kWarp;
+    const int begin = lane * stretch, end = begin + stretch < args.experts ? begin + stretch : args.experts;
+    int pairs = 0, tiles = 0;
+    for (int e = begin; e < end; ++e) {
+      pairs += count[e];
+      tiles += (count[e] + args.span - 1) / args.span;
+    }
+    int pairs_before = pairs, tiles_before = tiles;
+    for (int i = 1; i < kWarp; i *= 2) {
+      const int p = __shfl_up_sync(kAllLanes, pairs_before, i), t = __shfl_up_sync(kAllLanes, tiles_before, i);
+      if (lane >= i) pairs_before += p, tiles_before += t;
+    }
+    if (lane == kWarp - 1) {
+      args.start[args.experts] = pairs_before;
+      *args.tile_count = tiles_before;
+    }
+    pairs_before -= pairs, tiles_before -= tiles;
+    for (int e = begin; e < end; ++e) {
+      args.start[e] = pairs_before;
+      first_tile[e] = tiles_before;
+      pairs_before += count[e];
+      tiles_before += (count[e] + args.span - 1) / args.span;
+    }
+  }
+  __syncthreads();
+  for (int e = threadIdx.x; e < args.experts; e += blockDim.x) {
+    const int begin = args.start[e], end = begin + count[e];
+    for (int i = 0; begin + i * args.span < end; ++i) {
+      const int from = begin + i * args.span, to = from + args.span < end ? from + args.span : end;
+      args.tiles[first_tile[e] + i] = make_int4(e, from, to, 0);
+    }
+  }
+}
+
+// A warp finds the pairs of one expert, in order.
+__global__ void order_kernel(GroupArgs args) {
+  const int e = static_cast<int>(blockIdx.x), lane = static_cast<int>(threadIdx.x), pairs = args.tokens * args.used;
+  int next = args.start[e];
+  if (next == args.start[e + 1]) return;
+  for (int base = 0; base < pairs; base += kWarp) {
+    const int p = base + lane;
+    const bool mine = p < pairs && args.ids[p / args.used * args.ids_stride + p % args.used] == e;
+    const unsigned all = __ballot_sync(kAllLanes, mine);
+    if (mine) {
+      const int at = next + __popc(all & ((1u << lane) - 1));
+      args.pair_token[at] = p / args.used;
+      args.position[p] = at;
+    }
+    next += __popc(all);
+  }
+}
+
+// ---- gate, up and their product
+
+struct GateUpArgs {
+  Packed gate, up;
+  Activations x;
+  RowSet rows;
+  float* hidden;  // [rows][n_ff]
+};
+
+template <Type kType, int kTiles>
+__global__ void __launch_bounds__(256) gate_up_kernel(GateUpArgs args) {
+  VITRINE_SHARED_BYTES(shared);
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  auto* gates = reinterpret_cast<float*>(shared);
+  float* ups = gates + warps * kTiles * 4 * kWarp;
+  BlockRows at;
+  if (!block_rows(args.rows, kTiles * kTokenTile, at)) return;
+  const int first_row = static_cast<int>(blockIdx.x) * kRowTile;
+  const Columns<kTiles> columns(args.rows, at, lane);
+  {
+    float acc[kTiles][4] = {};
+    part_of<kType, kTiles>(args.gate, at.plane, first_row, args.x, columns, warp, warps, lane, acc);
+    leave_part<kTiles>(acc, gates, warp, lane);
+  }
+  {
+    float acc[kTiles][4] = {};
+    part_of<kType, kTiles>(args.up, at.plane, first_row, args.x, columns, warp, warps, lane, acc);
+    leave_part<kTiles>(acc, ups, warp, lane);
+  }
+  __syncthreads();
+  for (int v = threadIdx.x; v < kTiles * 4 * kWarp; v += blockDim.x) {
+    const Place place = place_of(v);
+    const int row = first_row + place.row, p = at.begin + place.token;
+    if (row >= args.gate.n_out || p >= at.end) continue;
+    args.hidden[int64_t{p} * args.gate.n_out + row] =
+        silu(collect<kTiles>(gates, warps, v)) * collect<kTiles>(ups, warps, v);
+  }
+}
+
+__global__ void silu_pairs_kernel(float* gate, const float* up, const int32_t* rows, int64_t most, int64_t width) {
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i >= (rows ? *rows : most) * width) return;
+  gate[i] = silu(gate[i]) * up[i];
+}
+
+// ---- down and the weighted sum
+
+// Places of a token's experts in ascending order of the expert, equal ones by place.
+__device__ inline void order_slots(const int32_t* ids, int used, int* order) {
+  for (int j = threadIdx.x; j < used; j += blockDim.x) {
+    int rank = 0;
+    for (int i = 0; i < used; ++i) rank += ids[i] < ids[j] || (ids[i] == ids[j] && i < j);
+    order[rank] = j;
+  }
+}
+
+struct DownArgs {
+  Packed down;
+  Activations x;  // [used] rows
+  const int32_t* ids;
+  const float* weights;
+  float* y;
+  int used, experts;
+  bool accumulate;
+};
+
+template <Type kType>
+__global__ void __launch_bounds__(256) down_kernel(DownArgs args) {
+  VITRINE_SHARED_BYTES(shared);
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  auto* order = reinterpret_cast<int*>(shared);
+  auto* parts = reinterpret_cast<float*>(order + kMostSlots);  // [slot][warp][16]
+  order_slots(args.ids, args.used, order);
+  __syncthreads();
+  const int first_row = static_cast<int>(blockIdx.x) * kRowTile;
+  for (int j = 0; j < args.used; ++j) {
+    const int slot = order[j];
+    const BlockRows at{args.ids[slot], slot, slot + 1};
+    if (at.plane < 0 || at.plane >= args.experts) continue;  // gate_up has told
+    const Columns<1> columns(RowSet{}, at, lane);
+    float acc[1][4] = {};
+    part_of<kType, 1>(args.down, at.plane, first_row, args.x, columns, warp, warps, lane, acc);
+    if (lane % 4 == 0) {  // column 0 is the token
+      parts[(j * warps + warp) * kRowTile + lane / 4] = acc[0][0];
+      parts[(j * warps + warp) * kRowTile + lane / 4 + 8] = acc[0][2];
+    }
+  }
+  __syncthreads();
+  const int row = first_row + static_cast<int>(threadIdx.x);
+  if (threadIdx.x >= kRowTile || row >= args.down.n_out) return;
+  float sum = args.accumulate ? args.y[row] : 0;
+  for (int j = 0; j < args.used; ++j) {
+    const int expert = args.ids[order[j]];
+    if (expert < 0 || expert >= args.experts) continue;
+    float one = 0;
+    for (int w = 0; w < warps; ++w) one = one + parts[(j * warps + w) * kRowTile + threadIdx.x];
+    sum = fmaf(args.weights[order[j]], one, sum);
+  }
+  args.y[row] = sum;
+}
+
+struct CombineArgs {
+  const float* out;         // [pairs][n]
+  const int32_t* ids;       // i32 [k, T]
+  const float* weights;     // [k, T]
+  const int32_t* position;  // null: pair t * k + j
+  float* y;
+  int64_t ids_stride, weights_stride, y_stride;
+  int n, used, experts;
+  bool accumulate;
+};
+
+__global__ void combine_kernel(CombineArgs args) {
+  VITRINE_SHARED_BYTES(shared);
+  auto* order = reinterpret_cast<int*>(shared);
+  const int64_t t = blockIdx.y;
+  const int32_t* ids = args.ids + t * args.ids_stride;
+  order_slots(ids, args.used, order);
+  __syncthreads();
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i >= args.n) return;
+  float* y = args.y + t * args.y_stride + i;
+  float sum = args.accumulate ? *y : 0;
+  for (int j = 0; j < args.used; ++j) {
+    const int slot = order[j];
+    if (ids[slot] < 0 || ids[slot] >= args.experts) continue;
+    const int64_t pair = args.position ? args.position[t * args.used + slot] : t * args.used + slot;
+    sum = fmaf(args.weights[t * args.weights_stride + slot], args.out[pair * args.n + i], sum);
+  }
+  *y = sum;
+}
+
+bool is_plain(Type type) { return type == Type::f32 || type == Type::f16; }
+
+}  // namespace
+
+// hidden [rows][n_ff] = silu(gate x) * up x. `bound`: rows at most.
+bool MatrixWork::gate_up(const CudaWeight& gate, const CudaWeight& up, const Tensor& x, const RowSet& rows,
+                         int64_t bound, int64_t row_blocks, const int32_t* live_rows, Tensor& hidden) {
+  const int64_t width = gate.packed.n_out;
+  auto* out = ops.workspace<float>(ops.matrix_.hidden, bound * width, op);
+  if (!out) return false;
+  hidden = Tensor{Type::f32, out, {width, 1, bound}, {1, 0, width}};
+  const cudaStream_t stream = ops.runtime_.stream();
+  if (gate.type == up.type && !is_plain(gate.type)) {
+    GateUpArgs args{gate.packed, up.packed, {}, rows, out};
+    if (!prepare(x, gate.type, false, args.x)) return false;
+    const int warps = warps_for(args.gate.chunks);
+    const dim3 grid(static_cast<unsigned>((width + kRowTile - 1) / kRowTile), static_cast<unsigned>(row_blocks));
+    const dim3 block(static_cast<unsigned>(warps * kWarp));
+    cudaError_t error = cudaSuccess;
+    for_type<kAnyType>(gate.type, [&](auto constant) {
+      constexpr Type kType = decltype(constant)::value;
+      if constexpr (kType != Type::f32 && kType != Type::f16) {
+        error = token_tiles == 1
+                    ? launch(gate_up_kernel<kType, 1>, grid, block, 2 * parts_bytes(1, warps), stream, args)
+                    : launch(gate_up_kernel<kType, kManyTiles>, grid, block, 2 * parts_bytes(kManyTiles, warps), stream,
+                             args);
+      }
+    });
+    return ops.check(error, op);
+  }
+  auto* ups = ops.workspace<float>(ops.matrix_.hidden_up, bound * width, op);
+  if (!ups) return false;
+  const struct {
+    const CudaWeight& weight;
+    float* out;
+  } both[] = {{gate, out}, {up, ups}};
+  for (const auto& [weight, to] : both) {
+    ProductArgs args;
+    if (!prepare(x, weight.type, false, args.x)) return false;
+    args.product[0] = {weight.packed, to, width, 0};
+    args.products = 1;
+    args.rows = rows;
+    if (!run(weight.type, args, 1, row_blocks)) return false;
+  }
+  return ops.check(launch(silu_pairs_kernel, dim3(static_cast<unsigned>((bound * width + 255) / 256)), dim3(256), 0,
+                          stream, out, static_cast<const float*>(ups), live_rows, bound, width),
+                   op);
+}
+
+void CudaOps::ffn(const Weight& gate, const Weight& up, const Weight& down, const Tensor& x, const Tensor& y,
+                  bool accumulate) {
+  const CudaWeight *g = get(gate, "ffn"), *u = get(up, "ffn"), *d = get(down, "ffn");
+  if (!g || !u || !d || !fits("ffn", door::ffn(gate, up, down, x, y, planned_)) || x.ne[1] == 0) return;
+  const int64_t tokens = x.ne[1];
+  MatrixWork work(*this, "ffn", tokens);
+  RowSet rows;
+  rows.count = static_cast<int32_t>(tokens);
+  rows.faults = runtime_.faults();
+  const Tensor input{x.type, x.data, {x.ne[0], 1, tokens}, {1, 0, x.stride[1]}};
+  // Types with different spans can meet here: the smaller one covers all tokens.
+  const int64_t span = std::min({work.span(g->type), work.span(u->type)});
+  Tensor hidden;
+  if (!work.gate_up(*g, *u, input, rows, tokens, (tokens + span - 1) / span, nullptr, hidden)) return;
+  ProductArgs args;
+  if (!work.prepare(hidden, d->type, true, args.x)) return;
+  args.product[0] = {d->packed, static_cast<float*>(y.data), y.stride[1], 0};
+  args.products = 1;
+  args.rows = rows;
+  args.accumulate = accumulate;
+  work.run(d->type, args, 1, work.row_blocks(d->type, tokens));
+}
+
+void CudaOps::moe_ffn(const Weight& gate, const Weight& up, const Weight& down, const Tensor& x, const Tensor& ids,
+                      const Tensor& weights, const Tensor& y, bool accumulate) {
+  const CudaWeight *g = get(gate, "moe_ffn"), *u = get(up, "moe_ffn"), *d = get(down, "moe_ffn");
+  if (!g || !u || !d || !fits("moe_ffn", door::moe_ffn(gate, up, down, x, ids, weights, y, planned_)) ||
+      !require(g->planes <= kMostExperts, "moe_ffn", "at most 4096 experts") || x.ne[1] == 0) {
+    return;
+  }
+  const int64_t tokens = x.ne[1], used = ids.ne[0], pairs = tokens * used, n = y.ne[0];
+  const auto experts = static_cast<int32_t>(g->planes);
+  const Tensor input{x.type, x.data, {x.ne[0], 1, tokens}, {1, 0, x.stride[1]}};
+  MatrixWork work(*this, "moe_ffn", tokens);
+  RowSet rows;
+  rows.experts = experts;
+  rows.faults = runtime_.faults();
+
+  CombineArgs combine{};
+  int64_t row_blocks = 0;
+  const int32_t* live_pairs = nullptr;
+  if (tokens == 1) {
+    rows.kind = RowSet::kSlots;
+    rows.ids = static_cast<const int32_t*>(ids.data);
+    rows.source = 0;
+    row_blocks = used;
+  } else {
+    const int span = work.token_tiles * kTokenTile;
+    const int64_t most_tiles = pairs / span + std::min<int64_t>(experts, pairs);
+    auto* memory = workspace<int32_t>(matrix_.groups, 4 * most_tiles + 2 * pairs + experts + 2, "moe_ffn");
+    if (!memory) return;
+    GroupArgs group{};
+    group.ids = static_cast<const int32_t*>(ids.data);
+    group.ids_stride = ids.stride[1];
+    group.tokens = static_cast<int>(tokens), group.used = static_cast<int>(used), group.experts = experts;
+    group.span = span;
+    group.tiles = reinterpret_cast<int4*>(memory);
+    group.pair_token = memory + 4 * most_tiles;
+    group.position = group.pair_token + pairs;
+    group.start = group.position + pairs;
+    group.tile_count = group.start + experts + 1;
+    group.faults = runtime_.faults();
+    if (!check(launch(count_kernel, dim3(1), dim3(1024), static_cast<size_t>(2 * experts) * sizeof(int),
+                      runtime_.stream(), group),
+               "moe_ffn") ||
+        !check(launch(order_kernel, dim3(static_cast<unsigned>(experts)), dim3(kWarp), 0, runtime_.stream(), group),
+               "moe_ffn")) {
+      return;
+    }
+    rows.kind = RowSet::kTiles;
+    rows.tiles = group.tiles;
+    rows.tile_count = group.tile_count;
+    rows.index = group.pair_token;
+    row_blocks = most_tiles;
+    combine.position = group.position;
+    live_pairs = group.start + experts;
+  }
+
+  Tensor hidden;
+  if (!work.gate_up(*g, *u, input, rows, pairs, row_blocks, live_pairs, hidden)) return;
+  Activations middle;
+  if (!work.prepare(hidden, d->type, true, middle)) return;
+  if (tokens == 1 && used <= kMostSlots && !is_plain(d->type)) {
+    const DownArgs args{d->packed,
+                        middle,
+                        static_cast<const int32_t*>(ids.data),
+                        static_cast<const float*>(weights.data),
+                        static_cast<float*>(y.data),
+                        static_cast<int>(used),
+                        experts,
+                        accumulate};
+    const int warps = warps_for(d->packed.chunks);
+    const size_t shared = static_cast<size_t>(kMostSlots + used * warps * kRowTile) * sizeof(float);
+    cudaError_t error = cudaSuccess;
+    for_type<kAnyType>(d->type, [&](auto constant) {
+      constexpr Type kType = decltype(constant)::value;
+      if constexpr (kType != Type::f32 && kType != Type::f16) {
+        error = launch(down_kernel<kType>, dim3(static_cast<unsigned>((n + kRowTile - 1) / kRowTile)),
+                       dim3(static_cast<unsigned>(warps * kWarp)), shared, runtime_.stream(), args);
+      }
+    });
+    check(error, "moe_ffn");
+    return;
+  }
+  auto* out = workspace<float>(matrix_.expert_out, pairs * n, "moe_ffn");
+  if (!out) return;
+  ProductArgs args;
+  args.x = middle;
+  args.product[0] = {d->packed, out, n, 0};
+  args.products = 1;
+  args.rows = rows;
+  args.rows.index = nullptr;  // a pair's hidden row is its own
+  args.rows.source = -1;
+  if (!work.run(d->type, args, 1, row_blocks)) return;
+  combine.out = out;
+  combine.ids = static_cast<const int32_t*>(ids.data), combine.ids_stride = ids.stride[1];
+  combine.weights = static_cast<const float*>(weights.data), combine.weights_stride = weights.stride[1];
+  combine.y = static_cast<float*>(y.data), combine.y_stride = y.stride[1];
+  combine.n = static_cast<int>(n), combine.used = static_cast<int>(used), combine.experts = experts;
+  combine.accumulate = accumulate;
+  check(launch(combine_kernel, dim3(static_cast<unsigned>((n + 255) / 256), static_cast<unsigned>(tokens)), dim3(256),
+               static_cast<size_t>(used) * sizeof(int), runtime_.stream(), combine),
+        "moe_ffn");
+}
+
+}  // namespace vitrine::cuda

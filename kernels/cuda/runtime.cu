@@ -1,0 +1,156 @@
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "kernels/cuda/runtime.h"
+
+namespace vitrine {
+
+std::shared_ptr<void> pinned_memory(uint64_t bytes) {
+  void* data = nullptr;
+  if (cudaHostAlloc(&data, bytes + 1, cudaHostAllocMapped) == cudaSuccess) {
+    std::memset(data, 0, bytes);
+    return std::shared_ptr<void>(data, [](void* p) { cudaFreeHost(p); });
+  }
+  (void)cudaGetLastError();  // no device: the host's own memory
+  return std::shared_ptr<void>(std::calloc(bytes + 1, 1), std::free);
+}
+
+namespace cuda {
+namespace {
+
+Error driver_error(cudaError_t error, const std::string& what) {
+  return {ErrorCode::unreadable, what + ": " + cudaGetErrorString(error), "CUDA"};
+}
+
+}  // namespace
+
+struct Runtime::State {
+  struct Recording {
+    int seen = 0;
+    cudaGraphExec_t graph = nullptr;
+  };
+  cudaStream_t stream = nullptr;
+  int* faults = nullptr;         // pinned: kernels write it only when something is wrong
+  int* device_faults = nullptr;  // the same word as the device addresses it
+  bool recording = false;
+  std::map<uint64_t, Recording> recordings;
+};
+
+Runtime::Runtime() : state_(std::make_unique<State>()) {}
+
+Runtime::~Runtime() {
+  if (state_->stream) cudaStreamSynchronize(state_->stream);
+  forget_recordings();
+  if (state_->stream) cudaStreamDestroy(state_->stream);
+  if (state_->faults) cudaFreeHost(state_->faults);
+}
+
+void free_device(void* data) {
+  if (data) cudaFree(data);
+}
+DeviceMemory::~DeviceMemory() { free_device(data_); }
+
+Result<CudaDevice> Runtime::device(int number) {
+  int count = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) {
+    return tl::unexpected(driver_error(error, "no usable GPU"));
+  }
+  if (number < 0 || number >= count) {
+    return fail(ErrorCode::unreadable,
+                "there is no CUDA device " + std::to_string(number) + ", of " + std::to_string(count));
+  }
+  cudaDeviceProp properties{};
+  if (const cudaError_t error = cudaGetDeviceProperties(&properties, number); error != cudaSuccess) {
+    return tl::unexpected(driver_error(error, "the GPU does not answer"));
+  }
+  CudaDevice out;
+  out.name = properties.name;
+  out.memory_total = properties.totalGlobalMem;
+  out.multiprocessors = properties.multiProcessorCount;
+  out.major = properties.major;
+  out.minor = properties.minor;
+  size_t free_bytes = 0, total = 0;
+  if (cudaSetDevice(number) == cudaSuccess && cudaMemGetInfo(&free_bytes, &total) == cudaSuccess) {
+    out.memory_free = free_bytes;
+  }
+  return out;
+}
+
+Status Runtime::open(int number) {
+  cudaError_t error = cudaSetDevice(number);
+  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&state_->stream, cudaStreamNonBlocking);
+  if (error == cudaSuccess) error = cudaHostAlloc(&state_->faults, sizeof(int), cudaHostAllocMapped);
+  if (error == cudaSuccess) error = cudaHostGetDevicePointer(&state_->device_faults, state_->faults, 0);
+  if (error != cudaSuccess) return tl::unexpected(driver_error(error, "the GPU could not be opened"));
+  *state_->faults = 0;
+  return {};
+}
+
+cudaStream_t Runtime::stream() const { return state_->stream; }
+int* Runtime::faults() const { return state_->device_faults; }
+bool Runtime::recording() const { return state_->recording; }
+
+int Runtime::take_faults() {
+  const int faults = *state_->faults;
+  *state_->faults = 0;
+  return faults;
+}
+
+Result<DeviceMemory> Runtime::allocate(uint64_t bytes) {
+  void* data = nullptr;
+  const uint64_t size = bytes == 0 ? 16 : bytes;
+  cudaError_t error = size < (1ull << 46) ? cudaMalloc(&data, size) : cudaErrorMemoryAllocation;
+  if (error == cudaSuccess) error = cudaMemsetAsync(data, 0, size, state_->stream);
+  if (error != cudaSuccess) {
+    (void)cudaGetLastError();  // this one is told here
+    if (data) cudaFree(data);
+    size_t free_bytes = 0, total = 0;
+    (void)cudaMemGetInfo(&free_bytes, &total);
+    return fail(ErrorCode::limit, "no memory on the GPU for " + std::to_string(bytes) + " bytes; " +
+                                      std::to_string(free_bytes) + " of " + std::to_string(total) + " are free");
+  }
+  return DeviceMemory(data, bytes);
+}
+
+cudaError_t Runtime::copy(void* to, const void* from, uint64_t bytes, Direction) {
+  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, state_->stream);
+}
+
+cudaError_t Runtime::copy_rows(void* to, uint64_t to_pitch, const void* from, uint64_t from_pitch, uint64_t width,
+                               uint64_t rows, Direction) {
+  return cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, rows, cudaMemcpyDefault, state_->stream);
+}
+
+cudaError_t Runtime::clear(void* at, uint64_t bytes) { return cudaMemsetAsync(at, 0, bytes, state_->stream); }
+
+cudaError_t Runtime::wait() { return cudaStreamSynchronize(state_->stream); }
+
+cudaError_t Runtime::replay(uint64_t key, const std::function<void()>& enqueue) {
+  State::Recording& recording = state_->recordings[key];
+  if (recording.graph) return cudaGraphLaunch(recording.graph, state_->stream);
+  if (recording.seen++ == 0) {
+    enqueue();
+    return cudaSuccess;
+  }
+  cudaError_t error = cudaStreamBeginCapture(state_->stream, cudaStreamCaptureModeThreadLocal);
+  if (error != cudaSuccess) return error;
+  state_->recording = true;
+  enqueue();
+  state_->recording = false;
+  cudaGraph_t graph = nullptr;
+  error = cudaStreamEndCapture(state_->stream, &graph);
+  if (error == cudaSuccess) error = cudaGraphInstantiate(&recording.graph, graph, 0);
+  if (graph) cudaGraphDestroy(graph);
+  return error == cudaSuccess ? cudaGraphLaunch(recording.graph, state_->stream) : error;
+}
+
+void Runtime::forget_recordings() {
+  for (auto& [key, recording] : state_->recordings) {
+    if (recording.graph) cudaGraphExecDestroy(recording.graph);
+  }
+  state_->recordings.clear();
+}
+
+}  // namespace cuda
+}  // namespace vitrine
