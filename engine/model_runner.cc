@@ -1,6 +1,7 @@
 #include "engine/model_runner.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace vitrine {
 namespace {
@@ -26,14 +27,15 @@ Result<std::unique_ptr<ModelRunner>> ModelRunner::create(std::unique_ptr<Model> 
 }
 
 Status ModelRunner::allocate() {
-  if (Status status = model_->prepare(std::max(options_.step_tokens, options_.outputs)); !status) return status;
-  const int64_t blocks = kv_.pool().size();
-  const int64_t numbers = 3 * options_.step_tokens + options_.outputs + blocks * options_.sequences;
+  const auto padded_sequences = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(options_.sequences)));
+  rows_ = std::max({options_.step_tokens, options_.outputs, padded_sequences});
+  if (Status status = model_->prepare(rows_); !status) return status;
+  const int64_t numbers = 4 * rows_ + int64_t{kv_.pool().size()} * padded_sequences;
   auto indices = ops_.alloc(static_cast<uint64_t>(numbers) * sizeof(int32_t));
   if (!indices) return tl::make_unexpected(indices.error());
   indices_ = std::move(*indices);
-  const uint64_t vocabulary = model_->config().vocabulary;
-  auto logits = ops_.alloc(vocabulary * static_cast<uint64_t>(options_.outputs) * sizeof(float));
+  const auto outputs = static_cast<uint64_t>(std::max(options_.outputs, ops_.replays() ? padded_sequences : 1));
+  auto logits = ops_.alloc(uint64_t{model_->config().vocabulary} * outputs * sizeof(float));
   if (!logits) return tl::make_unexpected(logits.error());
   logits_ = std::move(*logits);
   return {};
@@ -60,14 +62,24 @@ Status ModelRunner::check(std::span<const Piece> pieces) const {
   return {};
 }
 
-Step ModelRunner::upload_step(std::span<const Piece> pieces) {
+bool ModelRunner::is_decoding(std::span<const Piece> pieces) const {
+  return std::all_of(pieces.begin(), pieces.end(), [](const Piece& piece) {
+    return piece.tokens.size() == 1 && piece.logits != Piece::Logits::none;
+  });
+}
+
+Step ModelRunner::upload_step(std::span<const Piece> pieces, bool padded) {
   tokens_.clear();
   seq_.clear();
   pos_.clear();
   outputs_.clear();
-  size_t blocks = 0;
+  size_t blocks = 0, sequences = pieces.size();
   for (const Piece& piece : pieces) blocks = std::max(blocks, piece.blocks->pages.size());
-  block_table_.assign(blocks * pieces.size(), 0);
+  if (padded) {
+    blocks = std::min(std::bit_ceil(blocks), static_cast<size_t>(kv_.pool().size()));
+    sequences = std::bit_ceil(sequences);
+  }
+  block_table_.assign(blocks * sequences, 0);
   for (size_t row = 0; row < pieces.size(); ++row) {
     const Piece& piece = pieces[row];
     std::copy(piece.blocks->pages.begin(), piece.blocks->pages.end(), block_table_.begin() + row * blocks);
@@ -81,10 +93,16 @@ Step ModelRunner::upload_step(std::span<const Piece> pieces) {
       pos_.push_back(static_cast<int32_t>(piece.blocks->tokens + static_cast<int64_t>(i)));
     }
   }
-  uint64_t offset = 0;
+  while (tokens_.size() < sequences && padded) {
+    outputs_.push_back(static_cast<int32_t>(tokens_.size()));
+    tokens_.push_back(0);
+    seq_.push_back(-1);
+    pos_.push_back(0);
+  }
+  int64_t place = 0;
   const auto put = [&](const std::vector<int32_t>& values, int64_t n0, int64_t n1) {
-    const Tensor tensor = indices_.i32(offset, n0, n1);
-    offset += values.size() * sizeof(int32_t);
+    const Tensor tensor = indices_.i32(static_cast<uint64_t>(place) * sizeof(int32_t), n0, n1);
+    place += rows_;
     if (!values.empty()) ops_.copy_in(tensor, values.data());
     return tensor;
   };
@@ -94,7 +112,7 @@ Step ModelRunner::upload_step(std::span<const Piece> pieces) {
   step.batch.seq = put(seq_, T, 1);
   step.batch.pos = put(pos_, T, 1);
   step.outputs = put(outputs_, static_cast<int64_t>(outputs_.size()), 1);
-  step.batch.block_table = put(block_table_, static_cast<int64_t>(blocks), static_cast<int64_t>(pieces.size()));
+  step.batch.block_table = put(block_table_, static_cast<int64_t>(blocks), static_cast<int64_t>(sequences));
   return step;
 }
 
@@ -109,12 +127,19 @@ Result<std::span<float>> ModelRunner::run(std::span<const Piece> pieces) {
   if (missing > kv_.pool().free()) return fail(ErrorCode::limit, "the cache has no room for these tokens");
   for (const Piece& piece : pieces) kv_.reserve(*piece.blocks, end(piece));
 
-  const Step step = upload_step(pieces);
-  const auto outputs = static_cast<int64_t>(outputs_.size());
-  const Tensor logits = logits_.f32(0, model_->config().vocabulary, outputs);
-  model_->forward(step, kv_.layers(), logits);
-  host_logits_.resize(static_cast<size_t>(logits.elements()));
-  if (outputs > 0) ops_.copy_out(host_logits_.data(), logits);
+  const bool repeats = ops_.replays() && is_decoding(pieces);
+  const Step step = upload_step(pieces, repeats);
+  const Tensor logits = logits_.f32(0, model_->config().vocabulary, step.outputs.ne[0]);
+  if (repeats) {
+    const auto key =
+        static_cast<uint64_t>(step.tokens.ne[0]) << 32 | static_cast<uint64_t>(step.batch.block_table.ne[0]);
+    ops_.replay(key, [&] { model_->forward(step, kv_.layers(), logits); });
+  } else {
+    model_->forward(step, kv_.layers(), logits);
+  }
+  const Tensor wanted = repeats ? logits.slice(1, 0, static_cast<int64_t>(pieces.size())) : logits;
+  host_logits_.resize(static_cast<size_t>(wanted.elements()));
+  if (!wanted.empty()) ops_.copy_out(host_logits_.data(), wanted);
   if (Status status = ops_.sync(); !status) return tl::make_unexpected(status.error());
   for (const Piece& piece : pieces) piece.blocks->tokens = end(piece);
   return std::span<float>(host_logits_);

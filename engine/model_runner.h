@@ -51,14 +51,18 @@ class ModelRunner {
       : model_(std::move(model)), ops_(ops), options_(options), kv_(std::move(kv)) {}
   Status allocate();
   Status check(std::span<const Piece> pieces) const;
-  Step upload_step(std::span<const Piece> pieces);
+  // One token of each sequence, all logits wanted: a step that comes back in the same shape.
+  bool is_decoding(std::span<const Piece> pieces) const;
+  // `padded`: with tokens of no sequence up to a shape that comes back.
+  Step upload_step(std::span<const Piece> pieces, bool padded);
 
   std::unique_ptr<Model> model_;
   Ops& ops_;
   RunnerOptions options_;
   PagedKvCache kv_;
-  Buffer indices_;  // tokens, seq, pos [step_tokens] each; outputs [outputs]; block table
-  Buffer logits_;   // [vocabulary, outputs]
+  int64_t rows_ = 0;  // tokens and sequences a step holds, padding included
+  Buffer indices_;    // tokens, seq, pos, outputs [rows_] each; block table: each where it always is
+  Buffer logits_;     // [vocabulary, outputs, at least the sequences padded]
   // The host's side, which must stay until the step is done.
   std::vector<int32_t> tokens_, seq_, pos_, outputs_, block_table_;
   std::vector<float> host_logits_;
