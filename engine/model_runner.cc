@@ -38,6 +38,8 @@ Status ModelRunner::allocate() {
   auto logits = ops_.alloc(uint64_t{model_->config().vocabulary} * outputs * sizeof(float));
   if (!logits) return tl::make_unexpected(logits.error());
   logits_ = std::move(*logits);
+  host_logits_ = ops_.host_memory(logits_.bytes());
+  if (!host_logits_) return fail(ErrorCode::limit, "no memory for the logits of a step");
   return {};
 }
 
@@ -138,11 +140,10 @@ Result<std::span<float>> ModelRunner::run(std::span<const Piece> pieces) {
     model_->forward(step, kv_.layers(), logits);
   }
   const Tensor wanted = repeats ? logits.slice(1, 0, static_cast<int64_t>(pieces.size())) : logits;
-  host_logits_.resize(static_cast<size_t>(wanted.elements()));
-  if (!wanted.empty()) ops_.copy_out(host_logits_.data(), wanted);
+  if (!wanted.empty()) ops_.copy_out(host_logits_.get(), wanted);
   if (Status status = ops_.sync(); !status) return tl::make_unexpected(status.error());
   for (const Piece& piece : pieces) piece.blocks->tokens = end(piece);
-  return std::span<float>(host_logits_);
+  return std::span(static_cast<float*>(host_logits_.get()), static_cast<size_t>(wanted.elements()));
 }
 
 }  // namespace vitrine

@@ -65,7 +65,7 @@ class ModelRunner {
   Buffer logits_;     // [vocabulary, outputs, at least the sequences padded]
   // The host's side, which must stay until the step is done.
   std::vector<int32_t> tokens_, seq_, pos_, outputs_, block_table_;
-  std::vector<float> host_logits_;
+  std::shared_ptr<void> host_logits_;  // [vocabulary, outputs]
 };
 
 }  // namespace vitrine

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <span>
@@ -158,6 +159,11 @@ class Ops {
   // Workspaces for every step up to `shape`; call before the first operator and
   // whenever a bound grows. A call that needs more than was planned is refused.
   virtual Status plan(const StepShape& shape) = 0;
+
+  // Host memory, zeros, that copies to and from the device are fastest with. Null without memory.
+  virtual std::shared_ptr<void> host_memory(uint64_t bytes) const {
+    return std::shared_ptr<void>(std::calloc(bytes + 1, 1), std::free);
+  }
 
   // ---- between host and device. The host side must stay until sync().
   virtual void copy_in(const Tensor& to, const void* from) = 0;  // contiguous host array of to's shape

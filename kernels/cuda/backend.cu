@@ -108,9 +108,13 @@ Result<Weight> CudaOps::upload(std::span<const TensorView> planes) {
   if (first.ne[0] >= kMost || first.ne[1] >= kMost) return fail(ErrorCode::limit, "a weight with too long a side");
   auto weight = std::make_shared<CudaWeight>();
   weight->type = first.type;
+  const bool random = options_.random_weights.has_value();
+  if (random && options_.random_type && first.type == Type::bf16 && first.ne[1] > 1) {
+    weight->type = *options_.random_type;
+  }
   weight->planes = static_cast<int64_t>(planes.size());
   const auto n_in = static_cast<int64_t>(first.ne[0]), n_out = static_cast<int64_t>(first.ne[1]);
-  const PackedLayout layout = packed_layout(first.type, n_in, n_out * weight->planes);
+  const PackedLayout layout = packed_layout(weight->type, n_in, n_out * weight->planes);
   Result<DeviceMemory> memory = runtime_.allocate(static_cast<uint64_t>(layout.bytes));
   if (!memory) return tl::unexpected(no_memory_for(memory.error(), first));
   weight->memory = std::move(*memory);
@@ -121,18 +125,17 @@ Result<Weight> CudaOps::upload(std::span<const TensorView> planes) {
   packed.chunks = static_cast<int32_t>(chunks_of(n_in));
 
   Status status;
-  const bool matrix = n_out > 1;
-  if (options_.random_weights && matrix) {
+  if (random) {
     status = fill_random(*weight, layout);
   } else {
     for (size_t p = 0; p < planes.size() && status; ++p) {
       status = copy_plane(planes[p], static_cast<int64_t>(p) * n_out, *weight, layout);
     }
   }
-  if (status && first.type == Type::f8_e4m3) status = upload_factors(planes, *weight);
+  if (status && weight->type == Type::f8_e4m3) status = upload_factors(planes, *weight);
   if (status && !check(runtime_.wait(), "upload")) status = sync();
   if (!status) return tl::unexpected(status.error());
-  return Weight(first.type, {first.ne[0], first.ne[1], planes.size()}, weight);
+  return Weight(weight->type, {first.ne[0], first.ne[1], planes.size()}, weight);
 }
 
 Status CudaOps::copy_plane(const TensorView& view, int64_t first_row, const CudaWeight& weight,
@@ -180,13 +183,13 @@ Status CudaOps::upload_factors(std::span<const TensorView> planes, CudaWeight& w
   const uint64_t rows = (planes[0].ne[1] + kBlock - 1) / kBlock + 1;  // one more: a plane may begin inside a block
   std::vector<float> factors(planes.size() * rows * chunks, 0.0f);
   std::vector<int32_t> first(planes.size());
-  for (size_t p = 0; p < planes.size(); ++p) {
+  for (size_t p = 0; p < planes.size() && !options_.random_weights; ++p) {
     const TensorView& view = planes[p];
     first[p] = static_cast<int32_t>(view.first_row % kBlock);
     const uint64_t from = view.first_row / kBlock, end = (view.first_row + view.ne[1] + kBlock - 1) / kBlock;
     std::memcpy(&factors[p * rows * chunks], view.scales.data() + 4 * from * chunks, 4 * (end - from) * chunks);
   }
-  if (options_.random_weights && planes[0].ne[1] > 1) {
+  if (options_.random_weights) {
     std::fill(factors.begin(), factors.end(), 1.0f / std::sqrt(static_cast<float>(weight.packed.n_in)));
   }
   const uint64_t bytes = factors.size() * sizeof(float);
@@ -221,6 +224,12 @@ Status CudaOps::fill_random(const CudaWeight& weight, const PackedLayout& layout
                  "upload");
   };
   const auto twice = [](uint32_t half) { return half << 16 | half; };
+  if (weight.packed.n_out == 1 && shape.bits == 0) {  // norms and biases: 1 … 2
+    if (type == Type::f32) fill(0, layout.h, 0x007fffffu, 0x3f800000u);
+    if (type == Type::bf16) fill(0, layout.h, 0x007f007fu, 0x3f803f80u);
+    if (type == Type::f16) fill(0, layout.h, 0x03ff03ffu, 0x3c003c00u);
+    return fine ? Status() : sync();
+  }
   if (type == Type::f8_e4m3) {
     fill(0, layout.h, 0x87878787u, 0x30303030u);  // ±0.5 … ±0.94
   } else if (shape.bits == 0) {

@@ -34,6 +34,7 @@ class CudaOps final : public Ops {
   Result<KvCache> alloc_kv(const KvShape& shape) override;
   uint64_t kv_page_bytes(const KvShape& shape) const override;
   Status plan(const StepShape& shape) override;
+  std::shared_ptr<void> host_memory(uint64_t bytes) const override { return pinned_memory(bytes); }
   void copy_in(const Tensor& to, const void* from) override;
   void copy_out(void* to, const Tensor& from) override;
   Status sync() override;

@@ -20,9 +20,10 @@ struct CudaOptions {
   // Q6_K, MXFP4) always have that; this makes BF16 and FP8 weights meet long prompts the way they
   // meet single tokens.
   bool deterministic = false;
-  // upload() ignores the bytes of matrices and makes random ones of the same type on the device:
-  // for measuring, with files that are all holes.
+  // upload() ignores the bytes and makes random weights on the device (around 1 for vectors), of the
+  // same type, or of `random_type` where the bytes are BF16: for measuring, with files that are all holes.
   std::optional<uint64_t> random_weights = {};
+  std::optional<Type> random_type = {};
 };
 
 struct CudaDevice {

@@ -1,9 +1,13 @@
 #include "tests/synthetic/synthetic_model.h"
 
+#include <unistd.h>
+
 #include <bit>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "kernels/quant.h"
@@ -253,6 +257,23 @@ Type type_of(const TensorSpec& spec, const SyntheticOptions& options) {
 
 }  // namespace
 
+Result<GgufWriter::Sink> write_with_holes(const std::string& path) {
+  std::shared_ptr<std::FILE> file(std::fopen(path.c_str(), "wb"), [](std::FILE* f) {
+    if (f) std::fclose(f);
+  });
+  if (!file) return fail(ErrorCode::unreadable, "cannot be written", path);
+  return GgufWriter::Sink([file, path, size = std::make_shared<int64_t>(0)](Bytes bytes) -> Status {
+    constexpr size_t kPage = 4096;
+    const bool hole =
+        bytes.size() >= kPage && bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+    *size += static_cast<int64_t>(bytes.size());
+    bool fine = hole ? fseeko(file.get(), *size, SEEK_SET) == 0
+                     : std::fwrite(bytes.data(), 1, bytes.size(), file.get()) == bytes.size();
+    if (bytes.empty()) fine = std::fflush(file.get()) == 0 && ftruncate(fileno(file.get()), *size) == 0;
+    return fine ? Status() : fail(ErrorCode::unreadable, "cannot be written", path);
+  });
+}
+
 Status write_synthetic_model(const ModelConfig& config, const SyntheticOptions& options, GgufWriter::Sink sink) {
   if (config.vocabulary < kMinVocabulary) return fail(ErrorCode::usage, "a vocabulary needs at least 300 tokens");
   if (config.rope.scaling != RopeConfig::Scaling::none &&
@@ -280,6 +301,14 @@ Status write_synthetic_model(const ModelConfig& config, const SyntheticOptions& 
       for (float& value : values) value = static_cast<float>((bias ? 0 : 1) + 0.05 * random.normal());
       const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
       if (Status status = writer.write(Bytes(bytes, values.size() * sizeof(float))); !status) return status;
+      continue;
+    }
+    if (options.hollow) {
+      static const std::vector<uint8_t> zeros(16 << 20);
+      while (writer.left() > 0) {
+        const Bytes piece(zeros.data(), std::min<uint64_t>(zeros.size(), writer.left()));
+        if (Status status = writer.write(piece); !status) return status;
+      }
       continue;
     }
     // Embeddings of size 1 per element; matrices keep the size of what they multiply.

@@ -19,7 +19,12 @@ struct SyntheticOptions {
   MlaLayout mla_layout = MlaLayout::split;  // split: attn_k_b and attn_v_b are BF16, because llama.cpp
                                             // aborts on quantized ones where it uses AMX
   uint64_t seed = 1;
+  // All matrices are zeros: for a sink that leaves holes, and a backend that makes its own weights.
+  bool hollow = false;
 };
+
+// A sink that makes a file with holes where it is given pages of zeros.
+Result<GgufWriter::Sink> write_with_holes(const std::string& path);
 
 // Writes keys (as llama.cpp's converters do), a byte-level tokenizer of
 // config.vocabulary tokens (most of them unused) and the tensors. Weights have
