@@ -5,9 +5,38 @@
 #include <chrono>
 
 #include "cli/commands.h"
+#include "cli/quantity.h"
+#include "engine/plan.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cuda/cuda_ops.h"
 
 namespace vitrine::cli {
+namespace {
+
+// limit: the model needs more than the GPU has free; says what would fit.
+Status fits(const std::string& path, const EngineOptions& options, const CudaDevice& device) {
+  const auto weights = Weights::open(path);
+  if (!weights) return tl::make_unexpected(weights.error());
+  const auto bytes = WeightBytes::of(*weights);
+  if (!bytes) return tl::make_unexpected(bytes.error());
+  const ModelConfig& config = weights->config();
+  Workload workload;
+  workload.context = static_cast<uint32_t>(options.context > 0 ? options.context : std::min(config.context, 8192u));
+  workload.batch = static_cast<uint32_t>(options.sequences);
+  workload.cache = options.cache_type;
+  const PlanResult p =
+      plan(config, *bytes, workload, Hardware{.name = device.name, .memory = static_cast<double>(device.memory_free)});
+  if (p.fits) return {};
+  std::string text = fmt::format(
+      "{} needs {} of weights and {} of cache; {} has {} free", path, quantity(static_cast<double>(p.weights), "B"),
+      quantity(static_cast<double>(p.cache), "B"), device.name, quantity(static_cast<double>(device.memory_free), "B"));
+  if (p.longest_context) text += fmt::format(". --context {} would fit", *p.longest_context);
+  if (p.best_type) text += fmt::format(". The same model in {} would fit", type_name(p.best_type->type));
+  text += fmt::format(". {} of its {} layers would", p.layers_on_device, config.layers);
+  return fail(ErrorCode::limit, text);
+}
+
+}  // namespace
 
 double seconds_since_start() {
   static const auto start = std::chrono::steady_clock::now();
@@ -31,6 +60,11 @@ void ModelFlags::add_to(CLI::App& command) {
   command.add_option("--cache-type", cache_type, "numbers of the key-value cache")
       ->check(CLI::IsMember({"f16", "bf16", "f32"}))
       ->capture_default_str();
+  command.add_option("--device", device, "cpu, or cuda: an NVIDIA GPU, when this program was built with CUDA")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  command.add_flag("--deterministic", deterministic,
+                   "cuda: the same answer whatever else is computed beside it (the CPU's always is)");
   command.add_flag("-q,--quiet", quiet, "no progress and no speeds on stderr");
 }
 
@@ -43,11 +77,18 @@ EngineOptions one_sequence() {
 Result<LoadedModel> ModelFlags::load(EngineOptions options) const {
   const double start = seconds_since_start();
   LoadedModel out;
-  auto ops = make_cpu_ops({.threads = threads, .isa = {}});
-  if (!ops) return tl::make_unexpected(ops.error());
-  out.ops = std::move(*ops);
   options.context = context;
   options.cache_type = cache_type == "f32" ? Type::f32 : cache_type == "bf16" ? Type::bf16 : Type::f16;
+  if (device == "cuda") {
+    const auto gpu = cuda_device();
+    if (!gpu) return tl::make_unexpected(gpu.error());
+    if (Status status = fits(path, options, *gpu); !status) return tl::make_unexpected(status.error());
+  }
+  CudaOptions cuda;
+  cuda.deterministic = deterministic;
+  auto ops = device == "cuda" ? make_cuda_ops(cuda) : make_cpu_ops({.threads = threads, .isa = {}});
+  if (!ops) return tl::make_unexpected(ops.error());
+  out.ops = std::move(*ops);
   ProgressBar progress("loading " + path, quiet, "tensors/s", 1);
   auto engine =
       Engine::open(path, *out.ops, options, [&](uint64_t done, uint64_t total) { progress.update(done, total); });

@@ -28,6 +28,8 @@ struct ModelFlags {
   int threads = 0;
   int64_t context = 0;
   std::string cache_type = "f16";
+  std::string device = "cpu";  // or cuda
+  bool deterministic = false;
   bool quiet = false;
 
   void add_to(CLI::App& command);

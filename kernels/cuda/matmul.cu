@@ -55,13 +55,18 @@ __global__ void quantize_kernel(const float* x, int64_t plane_stride, int64_t ro
 }
 
 // x = first + second + third, each a bf16 number cut off, not rounded: so the sum is exact.
+// `rounded`: the first alone, rounded.
 __global__ void split_kernel(const float* x, int64_t plane_stride, int64_t row_stride, int planes, int n,
-                             int64_t row_elements, int64_t term_stride, uint16_t* terms) {
+                             int64_t row_elements, int64_t term_stride, bool rounded, uint16_t* terms) {
   const int64_t r = blockIdx.x;
   const float* row = x + r % planes * plane_stride + r / planes * row_stride;
   const int64_t at = int64_t{blockIdx.y} * blockDim.x + threadIdx.x;
   if (at >= row_elements) return;
   float left = at < n ? row[at] : 0.0f;
+  if (rounded) {
+    terms[r * row_elements + at] = float_to_bfloat(left);
+    return;
+  }
   for (int term = 0; term < kTerms; ++term) {
     uint32_t bits = float_to_bits(left) & 0xffff0000u;
     if (left != left) bits = 0x7fc00000u;
@@ -176,13 +181,13 @@ bool MatrixWork::quantize(const Tensor& x, bool per256, DeviceMemory& q, DeviceM
 
 bool MatrixWork::split(const Tensor& x, DeviceMemory& terms, Activations& out) {
   const int64_t row_elements = chunks_of(x.ne[0]) * kChunk, rows = x.ne[1] * x.ne[2];
-  auto* numbers = ops.workspace<uint16_t>(terms, kTerms * rows * row_elements, op);
+  auto* numbers = ops.workspace<uint16_t>(terms, (prompt ? 1 : kTerms) * rows * row_elements, op);
   if (!numbers) return false;
   out.terms = numbers, out.term_stride = rows * row_elements;
   return ops.check(
       launch(split_kernel, dim3(static_cast<unsigned>(rows), static_cast<unsigned>(row_elements / kChunk)),
              dim3(kChunk), 0, ops.runtime_.stream(), static_cast<const float*>(x.data), x.stride[1], x.stride[2],
-             static_cast<int>(x.ne[1]), static_cast<int>(x.ne[0]), row_elements, out.term_stride, numbers),
+             static_cast<int>(x.ne[1]), static_cast<int>(x.ne[0]), row_elements, out.term_stride, prompt, numbers),
       op);
 }
 
@@ -201,6 +206,7 @@ bool MatrixWork::prepare(const Tensor& x, Type type, bool hidden, Activations& o
 }
 
 bool MatrixWork::run(Type type, ProductArgs& args, int64_t planes, int64_t row_blocks) {
+  if (prompt && is_prompt_type(type)) return run_prompt(type, args, planes, row_blocks);
   for (int i = 0; i < args.products; ++i) {
     args.first_tile[i + 1] = args.first_tile[i] + (args.product[i].w.n_out + kRowTile - 1) / kRowTile;
   }
@@ -238,7 +244,7 @@ void CudaOps::matmul(std::span<const Ops::Product> products, const Tensor& x) {
     if (!get(*p.weight, "matmul")) return;
   }
   if (!fits("matmul", door::matmul(products, x, planned_)) || x.ne[1] == 0 || products.empty()) return;
-  MatrixWork work(*this, "matmul", x.ne[1]);
+  MatrixWork work(*this, "matmul", x.ne[1], !options_.deterministic);
   const Tensor rows{x.type, x.data, {x.ne[0], 1, x.ne[1]}, {1, 0, x.stride[1]}};
   // Neighbours of one type go in one launch, and what is prepared serves all that want the same.
   Activations prepared;
@@ -267,7 +273,7 @@ void CudaOps::matmul(std::span<const Ops::Product> products, const Tensor& x) {
 void CudaOps::matmul_heads(const Weight& weight, const Tensor& x, const Tensor& y) {
   const CudaWeight* w = get(weight, "matmul_heads");
   if (!w || !fits("matmul_heads", door::matmul_heads(weight, x, y, planned_)) || x.ne[2] == 0) return;
-  MatrixWork work(*this, "matmul_heads", x.ne[2]);
+  MatrixWork work(*this, "matmul_heads", x.ne[2], !options_.deterministic);
   ProductArgs args;
   if (!work.prepare(x, w->type, false, args.x)) return;
   args.product[0] = {w->packed, static_cast<float*>(y.data), y.stride[2], y.stride[1]};

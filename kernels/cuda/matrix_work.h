@@ -10,25 +10,41 @@ namespace vitrine::cuda {
 class CudaOps;
 struct CudaWeight;
 
-inline constexpr int kManyTiles = 4;     // of eight tokens in a block, where there are more than eight
-inline constexpr int kPlainTokens = 64;  // of f32 and f16 weights in a block
+inline constexpr int kManyTiles = 4;          // of eight tokens in a block, where there are more than eight
+inline constexpr int kPlainTokens = 64;       // of f32 and f16 weights in a block
+inline constexpr int kPromptTile = 128;       // of BF16 and FP8 weights in a block of prompt.cu
+inline constexpr int64_t kPromptTokens = 64;  // steps with more are prompts
+
+inline bool is_prompt_type(Type type) { return type == Type::bf16 || type == Type::f8_e4m3; }
 
 struct MatrixWork {
-  MatrixWork(CudaOps& o, std::string_view name, int64_t tokens)
-      : ops(o), op(name), token_tiles(tokens <= kTokenTile ? 1 : kManyTiles) {}
+  // `may_round`: many tokens may meet BF16 and FP8 weights rounded to bf16 (prompt.cu).
+  MatrixWork(CudaOps& o, std::string_view name, int64_t tokens, bool may_round)
+      : ops(o),
+        op(name),
+        token_tiles(tokens <= kTokenTile ? 1 : kManyTiles),
+        prompt(may_round && tokens > kPromptTokens) {}
 
   // x [n, H, T] for weights of that type; `hidden`: in the second set of workspaces.
   bool prepare(const Tensor& x, Type type, bool hidden, Activations& out);
   // Tokens of a block, and blocks for so many.
   int64_t span(Type type) const {
+    if (prompt && is_prompt_type(type)) return kPromptTile;
     return type == Type::f32 || type == Type::f16 ? kPlainTokens : token_tiles * kTokenTile;
   }
   int64_t row_blocks(Type type, int64_t tokens) const { return (tokens + span(type) - 1) / span(type); }
   bool run(Type type, ProductArgs& args, int64_t planes, int64_t row_blocks);
 
-  // hidden [n_ff, 1, bound] = silu(gate x) * up x, for the rows of a set (moe_ffn.cu).
-  bool gate_up(const CudaWeight& gate, const CudaWeight& up, const Tensor& x, const RowSet& rows, int64_t bound,
-               int64_t row_blocks, const int32_t* live_rows, Tensor& hidden);
+  // silu(gate x) * up x for the rows of a set, prepared for down (moe_ffn.cu); gate_up_floats: as floats.
+  bool gate_up(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down, const Tensor& x,
+               const RowSet& rows, int64_t bound, int64_t row_blocks, const int32_t* live_rows, Activations& out_rows);
+  bool gate_up_floats(const CudaWeight& gate, const CudaWeight& up, const Tensor& x, const RowSet& rows, int64_t bound,
+                      int64_t row_blocks, const int32_t* live_rows, Tensor& hidden);
+
+  // prompt.cu
+  bool run_prompt(Type type, const ProductArgs& args, int64_t planes, int64_t row_blocks);
+  bool gate_up_prompt(const CudaWeight& gate, const CudaWeight& up, const Activations& x, const RowSet& rows,
+                      int64_t bound, int64_t row_blocks, Activations& hidden);
 
   bool quantize(const Tensor& x, bool per256, DeviceMemory& q, DeviceMemory& factors, Activations& out);
   bool split(const Tensor& x, DeviceMemory& terms, Activations& out);
@@ -36,6 +52,7 @@ struct MatrixWork {
   CudaOps& ops;
   std::string_view op;
   int token_tiles;
+  bool prompt;
 };
 
 }  // namespace vitrine::cuda

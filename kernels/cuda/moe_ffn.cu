@@ -237,11 +237,28 @@ __global__ void combine_kernel(CombineArgs args) {
 
 bool is_plain(Type type) { return type == Type::f32 || type == Type::f16; }
 
+// Whether a prompt may go through prompt.cu from x to y: one type for gate and up.
+bool all_prompt_types(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down) {
+  return gate.type == up.type && is_prompt_type(gate.type) && is_prompt_type(down.type);
+}
+
 }  // namespace
 
-// hidden [rows][n_ff] = silu(gate x) * up x. `bound`: rows at most.
-bool MatrixWork::gate_up(const CudaWeight& gate, const CudaWeight& up, const Tensor& x, const RowSet& rows,
-                         int64_t bound, int64_t row_blocks, const int32_t* live_rows, Tensor& hidden) {
+// `bound`: rows at most.
+bool MatrixWork::gate_up(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down, const Tensor& x,
+                         const RowSet& rows, int64_t bound, int64_t row_blocks, const int32_t* live_rows,
+                         Activations& out_rows) {
+  if (prompt) {
+    Activations input;
+    return prepare(x, gate.type, false, input) && gate_up_prompt(gate, up, input, rows, bound, row_blocks, out_rows);
+  }
+  Tensor hidden;
+  return gate_up_floats(gate, up, x, rows, bound, row_blocks, live_rows, hidden) &&
+         prepare(hidden, down.type, true, out_rows);
+}
+
+bool MatrixWork::gate_up_floats(const CudaWeight& gate, const CudaWeight& up, const Tensor& x, const RowSet& rows,
+                                int64_t bound, int64_t row_blocks, const int32_t* live_rows, Tensor& hidden) {
   const int64_t width = gate.packed.n_out;
   auto* out = ops.workspace<float>(ops.matrix_.hidden, bound * width, op);
   if (!out) return false;
@@ -289,17 +306,15 @@ void CudaOps::ffn(const Weight& gate, const Weight& up, const Weight& down, cons
   const CudaWeight *g = get(gate, "ffn"), *u = get(up, "ffn"), *d = get(down, "ffn");
   if (!g || !u || !d || !fits("ffn", door::ffn(gate, up, down, x, y, planned_)) || x.ne[1] == 0) return;
   const int64_t tokens = x.ne[1];
-  MatrixWork work(*this, "ffn", tokens);
+  MatrixWork work(*this, "ffn", tokens, !options_.deterministic && all_prompt_types(*g, *u, *d));
   RowSet rows;
   rows.count = static_cast<int32_t>(tokens);
   rows.faults = runtime_.faults();
   const Tensor input{x.type, x.data, {x.ne[0], 1, tokens}, {1, 0, x.stride[1]}};
   // Types with different spans can meet here: the smaller one covers all tokens.
   const int64_t span = std::min({work.span(g->type), work.span(u->type)});
-  Tensor hidden;
-  if (!work.gate_up(*g, *u, input, rows, tokens, (tokens + span - 1) / span, nullptr, hidden)) return;
   ProductArgs args;
-  if (!work.prepare(hidden, d->type, true, args.x)) return;
+  if (!work.gate_up(*g, *u, *d, input, rows, tokens, (tokens + span - 1) / span, nullptr, args.x)) return;
   args.product[0] = {d->packed, static_cast<float*>(y.data), y.stride[1], 0};
   args.products = 1;
   args.rows = rows;
@@ -317,7 +332,9 @@ void CudaOps::moe_ffn(const Weight& gate, const Weight& up, const Weight& down, 
   const int64_t tokens = x.ne[1], used = ids.ne[0], pairs = tokens * used, n = y.ne[0];
   const auto experts = static_cast<int32_t>(g->planes);
   const Tensor input{x.type, x.data, {x.ne[0], 1, tokens}, {1, 0, x.stride[1]}};
-  MatrixWork work(*this, "moe_ffn", tokens);
+  // Tiles of 128 tokens want some tokens of each expert.
+  const bool many = pairs >= 16 * int64_t{experts};
+  MatrixWork work(*this, "moe_ffn", tokens, many && !options_.deterministic && all_prompt_types(*g, *u, *d));
   RowSet rows;
   rows.experts = experts;
   rows.faults = runtime_.faults();
@@ -331,7 +348,7 @@ void CudaOps::moe_ffn(const Weight& gate, const Weight& up, const Weight& down, 
     rows.source = 0;
     row_blocks = used;
   } else {
-    const int span = work.token_tiles * kTokenTile;
+    const int span = work.prompt ? kPromptTile : work.token_tiles * kTokenTile;
     const int64_t most_tiles = pairs / span + std::min<int64_t>(experts, pairs);
     auto* memory = workspace<int32_t>(matrix_.groups, 4 * most_tiles + 2 * pairs + experts + 2, "moe_ffn");
     if (!memory) return;
@@ -362,10 +379,8 @@ void CudaOps::moe_ffn(const Weight& gate, const Weight& up, const Weight& down, 
     live_pairs = group.start + experts;
   }
 
-  Tensor hidden;
-  if (!work.gate_up(*g, *u, input, rows, pairs, row_blocks, live_pairs, hidden)) return;
   Activations middle;
-  if (!work.prepare(hidden, d->type, true, middle)) return;
+  if (!work.gate_up(*g, *u, *d, input, rows, pairs, row_blocks, live_pairs, middle)) return;
   if (tokens == 1 && used <= kMostSlots && !is_plain(d->type)) {
     const DownArgs args{d->packed,
                         middle,

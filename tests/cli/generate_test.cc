@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/known_models.h"
+#include "kernels/cuda/cuda_ops.h"
 #include "tests/cli/program.h"
 #include "tests/synthetic/synthetic_model.h"
 
@@ -67,6 +68,9 @@ TEST(Generate, SaysWhatIsWrong) {
   EXPECT_EQ(code({"generate", "-m", folder.path("none.gguf"), "-p", "x"}), 3);
   EXPECT_EQ(code({"generate", "-m", VITRINE_SOURCE_DIR "/tests/golden/gguf/tensors.gguf", "-p", "x"}), 3);
   EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--temperature", "nan"}), 2);
+  EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--device", "tpu"}), 2);
+  // Without a GPU, or built without CUDA: a refusal that says so.
+  if (!cuda_device()) EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--device", "cuda"}), 3);
   EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--context", "999999999"}), 2);
   EXPECT_EQ(code({"generate", "-m", model, "-p", "the man in the hat", "--context", "4"}), 3);
   EXPECT_EQ(code({"generate", "-p", "x"}), 2);

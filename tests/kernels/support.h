@@ -301,6 +301,10 @@ inline std::vector<SameBitsGroup> same_bits_groups(std::vector<int> cpu_threads 
   };
   groups.push_back({"emulated", {emulated(true), emulated(false)}});
   if (missing(Backend::cuda).empty()) groups.push_back({"cuda", {[] { return ops_of(Backend::cuda, true); }}});
+  // Only that group, where time is short (./dev gpu).
+  if (const char* only = std::getenv("VITRINE_SAME_BITS")) {
+    std::erase_if(groups, [only](const SameBitsGroup& group) { return group.name != only; });
+  }
   return groups;
 }
 
