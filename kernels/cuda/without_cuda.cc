@@ -7,7 +7,7 @@ namespace vitrine {
 namespace {
 
 constexpr const char* kWhy =
-    "this build has no CUDA: it was made without nvcc (cmake -DCUDA=ON says what is missing; README, 'GPU')";
+    "this build has no CUDA: it was made without nvcc (docs/gpu.md; cmake -DCUDA=ON says what is missing)";
 
 }  // namespace
 
