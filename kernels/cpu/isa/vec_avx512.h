@@ -147,8 +147,8 @@ inline void load_rows(const uint8_t* p, size_t stride, I out[4]) {
 
 // Thirty-two bytes of each of 16 rows: lane r of out[j] is bytes 4j … 4j + 3 of row r.
 inline void load_rows32(const uint8_t* p, size_t stride, I out[8]) {
-  __m512i words[2]
-               [4];  // of rows 0 … 7 and 8 … 15; 128-bit lanes: word j of four rows, word j + 4, both of the next four
+  // Of rows 0 … 7 and 8 … 15; 128-bit lanes: word j of four rows, word j + 4 of them, both of the next four.
+  __m512i words[2][4];
   for (size_t g = 0; g < 2; ++g) {
     __m512i a[4];
     for (size_t i = 0; i < 4; ++i) {
