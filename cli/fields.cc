@@ -144,10 +144,9 @@ void add_fields(CLI::App& app, int& exit_code) {
       ->type_name("FILE");
   command->add_flag("--typed", flags->typed, "only values whose type is known");
   command->add_flag("--sent", flags->sent, "only what the client sent");
-  auto* live =
-      command->add_flag("--live", flags->live,
-                        "follow an exchange log that is being written (a FILE, also one that is not there yet,\n"
-                        "or - for a pipe): fields as they are transmitted, until Ctrl-C or the end of the pipe");
+  auto* live = command->add_flag("--live", flags->live,
+                                 "follow an exchange log that is being written, from its beginning\n"
+                                 "(- reads a pipe; a file may come later): until Ctrl-C, or the pipe's end");
   command->add_flag("--until-closed", flags->until_closed, "with --live: end when the log's writer closes it")
       ->needs(live);
   command->add_option("--policies", flags->policies, "further folder with clients/*.yaml; repeatable")
