@@ -12,9 +12,8 @@ std::string_view to_string(Direction direction) {
 }
 
 std::string_view to_string(Cause cause) {
-  static constexpr std::string_view kNames[kCauses] = {"decoded",   "no_key",    "unsupported", "gap",
-                                                       "truncated", "malformed", "opaque",      "refused",
-                                                       "withheld"};
+  static constexpr std::string_view kNames[kCauses] = {"decoded",   "no_key", "unsupported", "gap",     "truncated",
+                                                       "malformed", "opaque", "refused",     "withheld"};
   return kNames[static_cast<size_t>(cause)];
 }
 

@@ -18,10 +18,7 @@ CloseReason reason_of(Cause cause) {
 }  // namespace
 
 ExchangeBuilder::ExchangeBuilder(ConnectionInfo& info, ExchangeSink& sink, const HttpLimits& limits)
-    : info_(info),
-      sink_(sink),
-      limits_(limits),
-      buffers_(limits.buffers != nullptr ? *limits.buffers : own_buffers_) {}
+    : info_(info), sink_(sink), limits_(limits), buffers_(limits.buffers != nullptr ? *limits.buffers : own_buffers_) {}
 ExchangeBuilder::~ExchangeBuilder() = default;
 
 void ExchangeBuilder::issue(Issue issue) {

@@ -11,7 +11,7 @@ inline constexpr uint32_t kInterface = 1, kObsoletePacket = 2, kSimplePacket = 3
                           kEnhancedPacket = 6, kSystemdJournal = 9, kSecrets = 10, kSysdigEvent = 0x204,
                           kSysdigEventFlags = 0x208, kCustomCopy = 0xbad, kCustomNoCopy = 0x40000bad;
 inline constexpr uint64_t kLeastEnhancedPacket = 32;  // length of the block of an empty packet
-}
+}  // namespace pcapng
 
 struct PcapngBlock {
   uint32_t type = 0;

@@ -47,10 +47,10 @@ class ToolCallParser {
   ToolStyle style_;
   std::vector<std::string> names_;
   std::string held_;
-  std::string space_;        // not given yet
+  std::string space_;  // not given yet
   bool inside_ = false;
   bool after_call_ = false;  // nothing but white space since
-  bool answered_ = false;  // text other than white space came before: llama's calls only begin an answer
+  bool answered_ = false;    // text other than white space came before: llama's calls only begin an answer
 };
 
 // The texts around the arguments, for an answer that must be a call (engine/grammar.h).
