@@ -34,6 +34,6 @@ Result<std::unique_ptr<PacketReader>> open_pcap(Bytes file, IssueSink& issues, C
 // With `read` packets are counted and skipped where that is possible: next()
 // then gives no packet but progress. REQUIRES: metadata.
 Result<std::unique_ptr<PacketReader>> open_pcapng(Bytes file, IssueSink& issues, CaptureMetadata* metadata,
-                                                  const ReadAt* read = nullptr);
+                                                  const ReadAt* read = nullptr, unsigned threads = 1);
 
 }  // namespace vitrine

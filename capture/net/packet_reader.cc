@@ -11,12 +11,12 @@ class NoIssues : public IssueSink {
 };
 
 Result<std::unique_ptr<PacketReader>> open_any(Bytes file, IssueSink& issues, CaptureMetadata* metadata,
-                                               const ReadAt* read = nullptr) {
+                                               const ReadAt* read = nullptr, unsigned threads = 1) {
   if (file.size() < 4) {
     return fail(ErrorCode::unreadable,
                 file.empty() ? "the file is empty" : "the file is too short for a capture (fewer than 4 bytes)");
   }
-  if (load_u32(file.data(), false) == kPcapngSection) return open_pcapng(file, issues, metadata, read);
+  if (load_u32(file.data(), false) == kPcapngSection) return open_pcapng(file, issues, metadata, read, threads);
   return open_pcap(file, issues, metadata);
 }
 
@@ -43,12 +43,13 @@ Result<std::unique_ptr<PacketReader>> open_capture(Bytes file, IssueSink& issues
   return open_any(file, issues, nullptr);
 }
 
-CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& progress, const ReadAt& read) {
+CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& progress, const ReadAt& read,
+                             unsigned threads) {
   // The same reader as for the packets, so that both passes agree on numbers
   // and on how damage is survived. It never touches packet bytes.
   CaptureMetadata metadata;
   NoIssues none;  // the packet pass reports them
-  auto reader = open_any(file, none, &metadata, read ? &read : nullptr);
+  auto reader = open_any(file, none, &metadata, read ? &read : nullptr, threads);
   if (!reader) return metadata;
   constexpr uint64_t kStep = 2 << 20;
   uint64_t reported = 0;

@@ -61,7 +61,8 @@ Result<std::unique_ptr<PacketReader>> open_capture(Bytes file, IssueSink& issues
 // most 65,536 names, 256 comments and 1,024 interface names. `progress` is
 // called about every 2 MiB with the bytes consumed (for page release). With
 // `read`, which must give the same bytes, packets of a pcapng file are skipped
-// without touching `file`.
-CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& progress = {}, const ReadAt& read = {});
+// without touching `file`, and by several threads, which all call `read`.
+CaptureMetadata scan_capture(Bytes file, const std::function<void(uint64_t)>& progress = {}, const ReadAt& read = {},
+                             unsigned threads = 1);
 
 }  // namespace vitrine

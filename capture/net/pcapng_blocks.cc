@@ -4,7 +4,6 @@ namespace vitrine {
 namespace {
 
 constexpr uint64_t kSmallestBlock = 12;
-constexpr uint32_t kByteOrderMagic = 0x1a2b3c4d;
 
 // The least length of a block of a type that scanning may find, 0 for all
 // others: packet data may look like a small block of any type.

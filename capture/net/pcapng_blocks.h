@@ -13,6 +13,8 @@ inline constexpr uint32_t kInterface = 1, kObsoletePacket = 2, kSimplePacket = 3
 inline constexpr uint64_t kLeastEnhancedPacket = 32;  // length of the block of an empty packet
 }  // namespace pcapng
 
+inline constexpr uint32_t kByteOrderMagic = 0x1a2b3c4d;
+
 struct PcapngBlock {
   uint32_t type = 0;
   uint64_t body_offset = 0;  // in the file

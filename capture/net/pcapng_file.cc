@@ -58,9 +58,10 @@ std::string_view secrets_name(uint32_t type) {
 
 class PcapngReader : public PacketReader {
  public:
-  PcapngReader(Bytes file, IssueSink& issues, CaptureMetadata* metadata, const ReadAt* read)
+  PcapngReader(Bytes file, IssueSink& issues, CaptureMetadata* metadata, const ReadAt* read, unsigned threads)
       : blocks_(file, issues), issues_(issues), metadata_(metadata) {
-    if (read != nullptr) plain_.emplace(file.size(), *read);
+    if (read != nullptr)
+      plain_.emplace(file.size(), *read, threads, load_u32(file.data() + 8, false) != kByteOrderMagic);
   }
 
   bool next(Packet& packet) override {
@@ -357,16 +358,16 @@ class PcapngReader : public PacketReader {
 }  // namespace
 
 Result<std::unique_ptr<PacketReader>> open_pcapng(Bytes file, IssueSink& issues, CaptureMetadata* metadata,
-                                                  const ReadAt* read) {
+                                                  const ReadAt* read, unsigned threads) {
   if (file.size() < 28) return fail(ErrorCode::malformed, "the pcapng file ends inside its first section header");
-  const bool little = load_u32(file.data() + 8, false) == 0x1a2b3c4d,
-             bigger = load_u32(file.data() + 8, true) == 0x1a2b3c4d;
+  const bool little = load_u32(file.data() + 8, false) == kByteOrderMagic,
+             bigger = load_u32(file.data() + 8, true) == kByteOrderMagic;
   if (!little && !bigger) return fail(ErrorCode::malformed, "the pcapng file's first section has no byte order magic");
   if (const uint16_t major = load_u16(file.data() + 12, bigger); major != 1) {
     return fail(ErrorCode::unsupported, "pcapng version " + std::to_string(major) + " is not read (1.0 is)");
   }
   if (metadata) metadata->format = "pcapng";
-  return std::make_unique<PcapngReader>(file, issues, metadata, read);
+  return std::make_unique<PcapngReader>(file, issues, metadata, read, threads);
 }
 
 }  // namespace vitrine

@@ -95,7 +95,8 @@ Result<Input> Input::open(const std::string& path, const InputOptions& options, 
       scanned = position;
     };
     CaptureMetadata metadata = scan_capture(
-        bytes, let_go, [&](uint64_t offset, std::span<uint8_t> out) { return input.file_->read_at(offset, out); });
+        bytes, let_go, [&](uint64_t offset, std::span<uint8_t> out) { return input.file_->read_at(offset, out); },
+        options.threads);
     summary.format = metadata.format == "pcapng" ? InputFormat::pcapng : InputFormat::pcap;
     summary.dropped = metadata.dropped;
     summary.packets = metadata.packets;

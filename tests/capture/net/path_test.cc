@@ -1,6 +1,8 @@
 // The whole line of this folder: file bytes → packets → datagrams → segments → stream.
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "tests/capture/net/wire.h"
 
 namespace vitrine {
@@ -98,28 +100,35 @@ TEST(Path, ScanReportsItsProgress) {
 }
 
 // With a way to copy bytes the first pass skips packets without mapping them,
-// and finds what it finds otherwise.
-TEST(Path, ScanThroughAWindowFindsTheSame) {
-  std::string file;
-  for (const bool big : {false, true}) {
-    file += section(big, option(big, 1, big ? "second" : "first"));
-    file += interface(big, 1, option(big, 2, "eth0"));
-    for (int i = 0; i < 900; ++i) file += enhanced(big, 0, 1'000'000'000, std::string(1000 + i % 7, 'x'));
-    file += block(big, 10, Out(big).u32(0x544c534b).u32(4).raw("key1").str());
-    file += enhanced(big, 7, 1'000'000'000, "of an interface that was not declared");
-    file += enhanced(big, 0, 1'000'000'000, "noted", option(big, 1, "vitrine-process: 7 curl"));
-    file += enhanced(big, 0, 1'000'000'000, std::string(400'000, 'y'));  // larger than the window
-    file += enhanced(big, 0, 1'000'000'000, "");
-    file += "damage that is no block at all";
-    file += block(big, 10, Out(big).u32(0x544c534b).u32(4).raw("key2").str());
-    for (int i = 0; i < 400; ++i) file += enhanced(big, 0, 1'000'000'000, std::string(1461, 'z'));
+// in parts when there are threads, and finds what it finds otherwise.
+class ScanThroughAWindow : public testing::Test {
+ protected:
+  static std::string recording(size_t packets) {
+    std::string file;
+    for (const bool big : {false, true}) {
+      file += section(big, option(big, 1, big ? "second" : "first"));
+      file += interface(big, 1, option(big, 2, "eth0"));
+      for (size_t i = 0; i < packets; ++i) {
+        file += enhanced(big, 0, 1'000'000'000, std::string(1000 + i % 7, 'x'));
+        if (i % 1000 == 700) file += block(big, 10, Out(big).u32(0x544c534b).u32(4).raw("often").str());
+      }
+      file += block(big, 10, Out(big).u32(0x544c534b).u32(4).raw("key1").str());
+      file += enhanced(big, 7, 1'000'000'000, "of an interface that was not declared");
+      file += enhanced(big, 0, 1'000'000'000, "noted", option(big, 1, "vitrine-process: 7 curl"));
+      file += enhanced(big, 0, 1'000'000'000, std::string(400'000, 'y'));  // larger than the window
+      file += enhanced(big, 0, 1'000'000'000, "");
+      file += "damage that is no block at all";
+      file += block(big, 10, Out(big).u32(0x544c534b).u32(4).raw("key2").str());
+      // A recording inside a packet: its blocks are none of the file's.
+      std::string inner;
+      for (int i = 0; i < 200; ++i) inner += enhanced(big, 0, 1, std::string(1000, 'i'));
+      for (size_t i = 0; i < packets / 200; ++i) file += enhanced(big, 0, 1'000'000'000, inner + "z");
+    }
+    return file + enhanced(true, 0, 1'000'000'000, "cut at its end").substr(0, 36);
   }
-  file += enhanced(true, 0, 1'000'000'000, "cut at its end").substr(0, 36);
-  const CaptureMetadata all = scan_capture(as_bytes(file));
-  ASSERT_EQ(all.tls_key_logs.size(), 4u);
-  ASSERT_GE(all.packets, 2608u);
-  for (const size_t most : {size_t{1} << 30, size_t{70'000}, size_t{1461}, size_t{40}, size_t{7}, size_t{0}}) {
-    size_t copied = 0;
+  static void compare(const std::string& file, size_t most, unsigned threads) {
+    const CaptureMetadata all = scan_capture(as_bytes(file));
+    std::atomic<size_t> copied = 0;
     std::vector<uint64_t> steps;
     const CaptureMetadata found = scan_capture(
         as_bytes(file), [&](uint64_t position) { steps.push_back(position); },
@@ -128,15 +137,35 @@ TEST(Path, ScanThroughAWindowFindsTheSame) {
           std::copy(piece.begin(), piece.end(), out.begin());
           copied += piece.size();
           return piece.size();
-        });
-    EXPECT_EQ(found.packets, all.packets) << most;
-    EXPECT_EQ(found.comments, all.comments) << most;
-    EXPECT_EQ(found.interfaces, all.interfaces) << most;
-    ASSERT_EQ(found.tls_key_logs.size(), 4u) << most;
-    for (size_t i = 0; i < 4; ++i) EXPECT_EQ(as_text(found.tls_key_logs[i]), as_text(all.tls_key_logs[i])) << most;
-    EXPECT_EQ(steps.back(), file.size()) << most;
+        },
+        threads);
+    EXPECT_EQ(found.packets, all.packets);
+    EXPECT_EQ(found.comments, all.comments);
+    EXPECT_EQ(found.interfaces, all.interfaces);
+    ASSERT_EQ(found.tls_key_logs.size(), all.tls_key_logs.size());
+    for (size_t i = 0; i < all.tls_key_logs.size(); ++i)
+      EXPECT_EQ(found.tls_key_logs[i].data(), all.tls_key_logs[i].data());
+    EXPECT_EQ(steps.back(), file.size());
     // Whole windows: hardly a byte is copied twice.
     if (most > file.size()) EXPECT_LT(copied, 2 * file.size());
+  }
+};
+
+TEST_F(ScanThroughAWindow, WhateverItsPieces) {
+  const std::string file = recording(900);
+  ASSERT_EQ(scan_capture(as_bytes(file)).tls_key_logs.size(), 6u);
+  for (const size_t most : {size_t{1} << 30, size_t{70'000}, size_t{1461}, size_t{40}, size_t{7}, size_t{0}}) {
+    SCOPED_TRACE(most);
+    compare(file, most, 1);
+  }
+}
+
+TEST_F(ScanThroughAWindow, WhateverItsParts) {
+  const std::string file = recording(11'000);
+  ASSERT_GT(file.size(), 44u << 20);
+  for (const unsigned threads : {1, 2, 3, 5, 8, 64}) {
+    SCOPED_TRACE(threads);
+    compare(file, 1 << 30, threads);
   }
 }
 
