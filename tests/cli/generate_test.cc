@@ -70,7 +70,9 @@ TEST(Generate, SaysWhatIsWrong) {
   EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--temperature", "nan"}), 2);
   EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--device", "tpu"}), 2);
   // Without a GPU, or built without CUDA: a refusal that says so.
-  if (!cuda_device()) EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--device", "cuda"}), 3);
+  if (!cuda_device()) {
+    EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--device", "cuda"}), 3);
+  }
   EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--context", "999999999"}), 2);
   EXPECT_EQ(code({"generate", "-m", model, "-p", "the man in the hat", "--context", "4"}), 3);
   EXPECT_EQ(code({"generate", "-p", "x"}), 2);
