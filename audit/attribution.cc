@@ -93,7 +93,9 @@ bool Attributor::first_party(const std::string& host) const {
   return entity != nullptr && entity->service == service_;
 }
 
-bool Attributor::context_host(const std::string& host) const { return matches_any(inputs_.context.hosts, host); }
+bool Attributor::context_host(const std::string& host) const {
+  return matches_any(inputs_.context.hosts, host) || matches_any(inputs_.context.stand_ins, host);
+}
 
 bool Attributor::client_rule(const std::string& host) const {
   return !service_.empty() &&

@@ -58,6 +58,7 @@ Result<Context> parse_context(std::string_view text, const std::string& file) {
     context.platform = choice_or_empty(subject, "platform", kPlatforms);
     context.processes = subject.optional_texts("processes");
     context.hosts = subject.optional_texts("hosts");
+    context.stand_ins = subject.optional_texts("stand_in");
     if (auto done = subject.finish(); !done) return tl::unexpected(done.error());
   } else {
     map.refuse("subject", "expected a map with at least 'service'");

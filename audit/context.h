@@ -41,6 +41,7 @@ struct Context {
   std::string service, client, version;
   std::string platform;                       // web | app | api, or empty
   std::vector<std::string> processes, hosts;  // hosts: globs
+  std::vector<std::string> stand_ins;         // globs: hosts that answered in the service's place
   std::string country, account, language;     // empty = not said
   std::string operator_name, authorisation, environment;
   std::vector<Step> steps;  // by time

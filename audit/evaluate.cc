@@ -194,6 +194,9 @@ void state_limits(Evaluation& e) {
   } else {
     limits.push_back({"limits.ip-country-missing", {}});
   }
+  for (const std::string& host : e.inputs.context.stand_ins) {
+    limits.push_back({"limits.stand-in", {{"host", host}, {"publisher", e.result.publisher_name}}});
+  }
   limits.push_back({"limits.purpose", {}});
   limits.push_back({"limits.server-side", {}});
 }

@@ -172,6 +172,13 @@ const Category* RecipientDirectory::category(std::string_view id) const {
   return at == category_index_.end() ? nullptr : &categories_[at->second];
 }
 
+const Entity* RecipientDirectory::of_service(std::string_view service) const {
+  for (const Entity& entity : entities_) {
+    if (entity.kind == "first-party" && entity.service == service) return &entity;
+  }
+  return nullptr;
+}
+
 const Entity* RecipientDirectory::by_host(std::string_view host, std::string_view canonical) const {
   const std::string name = ascii_lower(host);
   for (const auto& [glob, index] : host_globs_) {

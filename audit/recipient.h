@@ -45,6 +45,8 @@ class RecipientDirectory {
 
   const Entity* entity(std::string_view id) const;
   const Category* category(std::string_view id) const;
+  // The first-party entity of a service; nothing when no list has one.
+  const Entity* of_service(std::string_view service) const;
   // By `hosts` globs first, then the longest of `domains`, then `cnames` for the canonical name.
   const Entity* by_host(std::string_view host, std::string_view canonical = {}) const;
   // The entity whose `cnames` holds the canonical name: who carries the traffic.

@@ -20,7 +20,14 @@ RecipientTable::RecipientTable(const AuditInputs& inputs, std::string service, s
       publisher_entities_(std::move(publisher_entities)),
       names_(names) {}
 
+bool RecipientTable::stands_in(const std::string& host) const {
+  const auto& globs = inputs_.context.stand_ins;
+  return !service_.empty() &&
+         std::any_of(globs.begin(), globs.end(), [&](const std::string& glob) { return host_matches(glob, host); });
+}
+
 const Entity* RecipientTable::look_up(const std::string& host, const IpAddress& server) const {
+  if (stands_in(host)) return inputs_.recipients.of_service(service_);
   const IpAddress literal = IpAddress::parse(host);
   if (literal.family == 0) {
     if (const Entity* entity = inputs_.recipients.by_host(host)) return entity;
@@ -55,6 +62,12 @@ void RecipientTable::describe(RecipientInfo& info, const Entity* entity, const s
                 : entity->kind == "infrastructure" ? RecipientRole::infrastructure
                 : entity->kind == "processor"      ? RecipientRole::processor
                                                    : RecipientRole::third_party;
+    if (stands_in(host)) {
+      // Whose place it took is known; where the data would have gone from there was not seen.
+      info.role = RecipientRole::first_party;
+      info.name = host + " (for " + entity->name + ")";
+      return;
+    }
     if (!entity->country.empty()) {
       info.countries.push_back({CountryOf::entity, entity->country, entity->source, entity->date, entity->name});
     }
@@ -89,7 +102,7 @@ const std::string& RecipientTable::resolve(const std::string& host, const IpAddr
   auto [at, fresh] = seen_.try_emplace({host, server});
   if (!fresh) return at->second;
   const Entity* entity = look_up(host, server);
-  std::string key = entity ? entity->id : registrable_domain(host);
+  std::string key = stands_in(host) ? host : entity ? entity->id : registrable_domain(host);
   if (key.empty()) key = !host.empty() ? host : server.family != 0 ? server.to_string() : "(unknown)";
   auto [info, added] = table_.try_emplace(key);
   if (added) {

@@ -32,6 +32,7 @@ class RecipientTable {
   const std::map<std::string, RecipientInfo>& all() const { return table_; }
 
  private:
+  bool stands_in(const std::string& host) const;  // Context::stand_ins
   const Entity* look_up(const std::string& host, const IpAddress& server) const;
   void describe(RecipientInfo& info, const Entity* entity, const std::string& host, const IpAddress& server);
   void add_countries(RecipientInfo& info, const IpAddress& server) const;

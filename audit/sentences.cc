@@ -82,6 +82,13 @@ constexpr SentenceText kCatalogue[] = {
      "전송의 목적은 트래픽에서 관찰할 수 없습니다."},
     {"limits.server-side", "What recipients do with the data afterwards is out of reach of traffic.",
      "수신자가 이후 데이터를 어떻게 처리하는지는 트래픽으로 알 수 없습니다."},
+    {"limits.stand-in",
+     "{host} answered in the place of {publisher}: what the client sent there is held against the texts; what it would "
+     "send "
+     "to {publisher} itself, or elsewhere then, was not observed.",
+     "{host}이(가) {publisher}을(를) 대신하여 응답했습니다. 클라이언트가 그곳으로 보낸 내용을 문서와 비교하며, "
+     "{publisher}에 직접 보낼 "
+     "내용이나 그때 다른 곳으로 보낼 내용은 관찰되지 않았습니다."},
     {"limits.undecoded", "{bytes} bytes sent by the client could not be read; what they held is not known.",
      "클라이언트가 보낸 {bytes}바이트를 읽을 수 없었으며, 그 내용은 알 수 없습니다."},
     {"limits.withheld",

@@ -20,6 +20,7 @@ struct AuditFlags {
   PolicyFlags policies;
   std::string context, json, html, locale = "en", fail_on = "omitted";
   std::string service, country, platform, account;
+  std::vector<std::string> stand_ins;
   std::vector<std::string> texts;
 };
 
@@ -80,6 +81,12 @@ int run(const AuditFlags& flags) {
                                  std::pair(&flags.account, &policies.inputs.context.account)}) {
     if (!flag->empty()) *to = *flag;
   }
+  auto& stand_ins = policies.inputs.context.stand_ins;
+  stand_ins.insert(stand_ins.end(), flags.stand_ins.begin(), flags.stand_ins.end());
+  if (!stand_ins.empty() && policies.inputs.context.service.empty()) {
+    return report_error(
+        Error{ErrorCode::usage, "say with --service in whose place the host answered", stand_ins.front()});
+  }
   if (const std::string& country = policies.inputs.context.country; !country.empty() && !is_country_code(country)) {
     return report_error(
         Error{ErrorCode::usage, "the country of the user is written as two capital letters: DE, KR, US …", country});
@@ -138,6 +145,12 @@ void add_audit(CLI::App& app, int& exit_code) {
                    "audit.yaml: who tested what, where, and which steps were taken (docs/context.md)")
       ->type_name("FILE");
   command->add_option("--service", flags->service, "the service under audit, as policies name it: deepseek, …");
+  command
+      ->add_option("--stand-in", flags->stand_ins,
+                   "a host that answered in the service's place (vitrine serve, a test server): its traffic is held "
+                   "against the service's texts; repeatable")
+      ->type_name("HOST")
+      ->allow_extra_args(false);
   command->add_option("--country", flags->country, "country of the user (DE, KR, US …): chooses editions and rules");
   command->add_option("--platform", flags->platform, "web, app or api")->check(CLI::IsMember({"web", "app", "api"}));
   command->add_option("--account", flags->account, "consumer, business or none")

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/model_flags.h"
+#include "serve/gateway.h"
 #include "serve/lockdown.h"
 #include "serve/model_routes.h"
 #include "serve/tap_observer.h"
@@ -38,6 +39,7 @@ struct ServeFlags {
   bool tap_append = false;
   std::string padding = "auto";
   bool no_lockdown = false;
+  std::string upstream, upstream_key, upstream_ca;
 };
 
 constexpr size_t kRecordBytes = 1024;
@@ -166,17 +168,68 @@ Result<LoadedModel> load(const ServeFlags& flags) {
   return flags.model.load(options);
 }
 
+// An engine elsewhere.
+struct Behind {
+  std::unique_ptr<serve::Connector> connector;
+  std::unique_ptr<serve::Gateway> gateway;
+
+  std::function<std::string()> metrics() const {
+    return [gateway = gateway.get()] {
+      return fmt::format(
+          "# HELP vitrine_upstream_requests_total Requests passed on.\n# TYPE vitrine_upstream_requests_total counter\n"
+          "vitrine_upstream_requests_total {}\n# HELP vitrine_upstream_failures_total Without a whole answer.\n"
+          "# TYPE vitrine_upstream_failures_total counter\nvitrine_upstream_failures_total {}\n",
+          gateway->forwarded(), gateway->failed());
+    };
+  }
+};
+
+Result<Behind> open_upstream(const ServeFlags& flags, asio::io_context& io) {
+  auto upstream = serve::parse_upstream(flags.upstream);
+  if (!upstream) return tl::make_unexpected(upstream.error());
+  if (!flags.upstream_key.empty()) {
+    auto key = read_file(flags.upstream_key, 1 << 16);
+    if (!key) return tl::make_unexpected(key.error());
+    upstream->key = std::string(trim(*key));
+  }
+  auto addresses = serve::resolve(*upstream);
+  if (!addresses) return tl::make_unexpected(addresses.error());
+  Behind out;
+  auto connector = serve::Connector::start(io, std::move(*addresses));
+  if (!connector) return tl::make_unexpected(connector.error());
+  out.connector = std::move(*connector);
+  auto gateway = serve::Gateway::create(io, *out.connector, std::move(*upstream), flags.upstream_ca);
+  if (!gateway) return tl::make_unexpected(gateway.error());
+  out.gateway = std::move(*gateway);
+  return out;
+}
+
 int serve_model(const ServeFlags& flags) {
+  if (flags.model.path.empty() == flags.upstream.empty()) {
+    return report_error({ErrorCode::usage, "give one of --model FILE and --upstream URL", {}});
+  }
   if (const Status status = serve::close_inherited_descriptors(); !status) return report_error(status.error());
   const auto listen = parse_listen(flags);
   if (!listen) return report_error(listen.error());
   if (const Status status = check_exposure(flags, *listen); !status) return report_error(status.error());
   auto keys = load_keys(flags.key_file);
   if (!keys) return report_error(keys.error());
-  auto loaded = load(flags);
-  if (!loaded) return report_error(loaded.error());
-  Engine& engine = *loaded->engine;
-  const serve::ModelInfo model = describe(flags, engine);
+  asio::io_context io(1);
+  // The process that reaches the engine elsewhere is made before any thread is.
+  std::optional<Behind> behind;
+  LoadedModel loaded;
+  serve::ModelInfo model;
+  if (!flags.upstream.empty()) {
+    auto opened = open_upstream(flags, io);
+    if (!opened) return report_error(opened.error());
+    behind.emplace(std::move(*opened));
+    model.name = flags.upstream;
+  } else {
+    auto opened = load(flags);
+    if (!opened) return report_error(opened.error());
+    loaded = std::move(*opened);
+    model = describe(flags, *loaded.engine);
+  }
 
   std::unique_ptr<Tap> tap;
   std::unique_ptr<serve::TapObserver> observer;
@@ -195,7 +248,6 @@ int serve_model(const ServeFlags& flags) {
     observer = std::make_unique<serve::TapObserver>(*tap);
   }
 
-  asio::io_context io(1);
   serve::Access access({std::move(*keys), flags.hosts, flags.origins});
   serve::Router router(access);
   auto server = serve::HttpServer::open(
@@ -212,12 +264,18 @@ int serve_model(const ServeFlags& flags) {
   limits.sequences = flags.sequences;
   limits.waiting = flags.waiting;
   limits.waiting_per_owner = access.asks_keys() ? std::max<size_t>(1, flags.waiting / 4) : flags.waiting;
-  serve::EngineService service(engine, limits);
-  serve::GenerationContext context{io, workers, engine, service};
-  const bool pads = flags.padding == "on" || (flags.padding == "auto" && !is_loopback(listen->address));
-  if (pads) context.record_bytes = kRecordBytes;
-  serve::add_model_routes(router, context, model);
-  serve::add_service_routes(router, &service, listening);
+  std::unique_ptr<serve::EngineService> service;
+  std::optional<serve::GenerationContext> context;
+  if (behind) {
+    behind->gateway->add_routes(router, access.asks_keys());
+  } else {
+    service = std::make_unique<serve::EngineService>(*loaded.engine, limits);
+    context.emplace(serve::GenerationContext{io, workers, *loaded.engine, *service});
+    const bool pads = flags.padding == "on" || (flags.padding == "auto" && !is_loopback(listen->address));
+    if (pads) context->record_bytes = kRecordBytes;
+    serve::add_model_routes(router, *context, model);
+  }
+  serve::add_service_routes(router, service.get(), listening, behind ? behind->metrics() : nullptr);
 
   asio::signal_set signals(io, SIGINT, SIGTERM, SIGHUP);
   bool draining = false;
@@ -260,13 +318,19 @@ int serve_model(const ServeFlags& flags) {
   }
 
   if (!flags.model.quiet) {
-    fmt::print(stderr, "{} on {}://{}{}{}:{}  ({} sequences, {} tokens of context, {})\n", model.name,
-               (*server)->tls() ? "https" : "http", listen->address.find(':') != std::string::npos ? "[" : "",
-               listen->address, listen->address.find(':') != std::string::npos ? "]" : "", (*server)->port(),
-               flags.sequences, engine.context(), loaded->ops->description());
+    const bool v6 = listen->address.find(':') != std::string::npos;
+    fmt::print(stderr, "{} on {}://{}{}{}:{}  ", behind ? "gateway" : model.name, (*server)->tls() ? "https" : "http",
+               v6 ? "[" : "", listen->address, v6 ? "]" : "", (*server)->port());
+    if (behind) {
+      fmt::print(stderr, "(passed on to {})\n", flags.upstream);
+    } else {
+      fmt::print(stderr, "({} sequences, {} tokens of context, {})\n", flags.sequences, loaded.engine->context(),
+                 loaded.ops->description());
+    }
     fmt::print(stderr, "{}\n",
-               serve::locked_down() ? "locked: this process can open no connection and start no program"
-                                    : "NOT locked: this process could open connections");
+               !serve::locked_down() ? "NOT locked: this process could open connections"
+               : behind              ? "locked: this process reaches that address alone, and can start no program"
+                                     : "locked: this process can open no connection and start no program");
     if (tap) fmt::print(stderr, "every exchange goes to {} ({})\n", flags.tap, flags.tap_content);
   }
   io.run();
@@ -287,6 +351,17 @@ void add_serve(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("serve", "a local model for any OpenAI or Ollama client");
   flags->model.add_to(*command);
+  command->get_option("--model")->required(false);
+  command
+      ->add_option("--upstream", flags->upstream,
+                   "an engine elsewhere in place of a model here: tap, keys and page in front of it")
+      ->type_name("URL");
+  command->add_option("--upstream-key", flags->upstream_key, "file with the key it asks for; clients' keys stay here")
+      ->type_name("FILE");
+  command
+      ->add_option("--upstream-ca", flags->upstream_ca,
+                   "PEM certificates that https is checked against (default: the system's)")
+      ->type_name("FILE");
   command->add_option("--listen", flags->listen, "address and port; port 0: any free one")
       ->type_name("ADDRESS:PORT")
       ->capture_default_str();
@@ -337,9 +412,14 @@ void add_serve(CLI::App& app, int& exit_code) {
       "  vitrine serve -m model.gguf --tap tap.ndjson\n"
       "  curl http://127.0.0.1:11434/v1/models\n"
       "  OLLAMA_HOST=127.0.0.1:11434 ollama run NAME\n"
-      "  vitrine audit tap.ndjson --policy org/no-egress\n"
+      "  vitrine audit tap.ndjson --rules no-egress\n"
+      "  vitrine serve --upstream http://gpu.internal:8000 --api-keys keys.txt --tap tap.ndjson\n"
       "Ctrl-C finishes what is under way; a second one cuts it short. SIGHUP reads --api-keys again.\n"
       "Loopback unless --listen says otherwise; other addresses need --api-keys and TLS.");
+  command
+      ->set_config("--config", "",
+                   "TOML file with any of these options by its long name; what the command line says wins")
+      ->type_name("FILE");
   command->callback([flags, &exit_code] { exit_code = serve_model(*flags); });
 }
 

@@ -14,6 +14,7 @@ namespace vitrine {
 namespace {
 
 constexpr int64_t kDefaultContext = 8192;
+constexpr int64_t kHeldFactor = 4;  // with those that are held, so many times `sequences` may have begun
 
 struct Sequence {
   Sequence(SequenceId number, Request r, const Tokenizer& tokenizer)
@@ -251,8 +252,11 @@ bool Engine::State::start(Sequence& sequence) {
 }
 
 void Engine::State::admit() {
-  while (!waiting.empty() && static_cast<int64_t>(running.size()) < options.sequences) {
+  auto active = std::count_if(running.begin(), running.end(), [](const auto& sequence) { return !sequence->held; });
+  while (!waiting.empty() && active < options.sequences &&
+         static_cast<int64_t>(running.size()) < kHeldFactor * options.sequences) {
     if (!waiting.front()->cancelled && !start(*waiting.front())) return;
+    ++active;
     running.push_back(std::move(waiting.front()));
     waiting.pop_front();
   }

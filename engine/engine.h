@@ -95,7 +95,8 @@ class Engine {
   Result<SequenceId> add(Request request);
   // Ends it before the next step; that step's outputs say so. Unknown ids are ignored.
   void cancel(SequenceId id);
-  // A held sequence keeps its place and its cache but gets no tokens: whoever reads it is slow.
+  // A held sequence keeps its cache but gets no tokens, and another may run in its place: whoever
+  // reads it is slow.
   void hold(SequenceId id, bool held);
   bool busy() const;                                        // something waits or runs, held or not
   std::optional<SequenceUsage> usage(SequenceId id) const;  // up to the step after its last output

@@ -7,6 +7,7 @@ namespace vitrine::serve {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr int64_t kHeldFactor = 4;  // with held ones, so many times limits.sequences are with the engine
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -77,10 +78,18 @@ std::optional<Error> EngineService::failed() const {
   return failed_;
 }
 
+// Held sequences do not count: who reads slowly must not keep others out.
+bool EngineService::has_room() const {
+  if (waiting_.empty() || static_cast<int64_t>(running_.size()) >= kHeldFactor * limits_.sequences) return false;
+  const auto active =
+      std::count_if(running_.begin(), running_.end(), [](const auto& each) { return !each.second.held; });
+  return active < limits_.sequences;
+}
+
 // Moves jobs to the engine while it has places. The owner with fewest running
 // comes first; of equals, the one behind whose turn it was last.
 void EngineService::admit(std::unique_lock<std::mutex>& lock) {
-  while (!waiting_.empty() && static_cast<int64_t>(running_.size()) < limits_.sequences) {
+  while (has_room()) {
     std::map<std::string, size_t> load;
     for (const auto& [sequence, entry] : running_) ++load[entry.job.owner];
     const auto rank = [&](const std::string& owner) {
@@ -162,7 +171,9 @@ void EngineService::run() {
     bool idle = false;
     for (const auto& [id, held] : std::exchange(hold_, {})) {
       for (auto& [sequence, entry] : running_) {
-        if (entry.id == id) engine_.hold(sequence, held);
+        if (entry.id != id) continue;
+        entry.held = held;
+        engine_.hold(sequence, held);
       }
       for (auto& [owner, line] : waiting_) {
         for (Entry& entry : line) {
@@ -219,8 +230,7 @@ void EngineService::run() {
     if (!idle) continue;
     stats_.other_seconds += seconds_since(idle_since);
     const auto news = [this] { return stopping_ || !cancel_.empty() || !hold_.empty(); };
-    const auto room = [this] { return !waiting_.empty() && static_cast<int64_t>(running_.size()) < limits_.sequences; };
-    changed_.wait(lock, [&] { return news() || room(); });
+    changed_.wait(lock, [&] { return news() || has_room(); });
     idle_since = Clock::now();
   }
 }

@@ -70,6 +70,7 @@ class EngineService {
     bool held = false;
   };
   void run();
+  bool has_room() const;
   void admit(std::unique_lock<std::mutex>& lock);
   void deliver(std::vector<SequenceOutput> outputs, std::unique_lock<std::mutex>& lock);
   void fail_all(const Error& error, std::unique_lock<std::mutex>& lock);

@@ -1,6 +1,7 @@
 #include "serve/http/byte_stream.h"
 
 #include <boost/asio/read.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
@@ -34,11 +35,10 @@ class PlainStream : public ByteStream {
 
 class TlsStream : public ByteStream {
  public:
-  TlsStream(asio::ip::tcp::socket socket, asio::ssl::context& context)
-      : stream_(std::make_shared<Stream>(std::move(socket), context)) {}
-  void handshake(std::function<void(error_code)> done) override {
-    stream_->async_handshake(asio::ssl::stream_base::server, std::move(done));
-  }
+  TlsStream(asio::ip::tcp::socket socket, asio::ssl::context& context, asio::ssl::stream_base::handshake_type side)
+      : stream_(std::make_shared<Stream>(std::move(socket), context)), side_(side) {}
+  asio::ssl::stream<asio::ip::tcp::socket>& tls() { return *stream_; }
+  void handshake(std::function<void(error_code)> done) override { stream_->async_handshake(side_, std::move(done)); }
   void read_some(asio::mutable_buffer into, Done done) override { stream_->async_read_some(into, std::move(done)); }
   void write(asio::const_buffer bytes, Done done) override { asio::async_write(*stream_, bytes, std::move(done)); }
   // Sends close_notify; who does not answer it within a second is closed all the same.
@@ -59,6 +59,7 @@ class TlsStream : public ByteStream {
  private:
   using Stream = asio::ssl::stream<asio::ip::tcp::socket>;
   std::shared_ptr<Stream> stream_;
+  const asio::ssl::stream_base::handshake_type side_;
 };
 
 }  // namespace
@@ -68,7 +69,15 @@ std::unique_ptr<ByteStream> plain_stream(asio::ip::tcp::socket socket) {
 }
 
 std::unique_ptr<ByteStream> tls_stream(asio::ip::tcp::socket socket, asio::ssl::context& context) {
-  return std::make_unique<TlsStream>(std::move(socket), context);
+  return std::make_unique<TlsStream>(std::move(socket), context, asio::ssl::stream_base::server);
+}
+
+std::unique_ptr<ByteStream> tls_client_stream(asio::ip::tcp::socket socket, asio::ssl::context& context,
+                                              const std::string& host) {
+  auto stream = std::make_unique<TlsStream>(std::move(socket), context, asio::ssl::stream_base::client);
+  SSL_set_tlsext_host_name(stream->tls().native_handle(), host.c_str());
+  stream->tls().set_verify_callback(asio::ssl::host_name_verification(host));
+  return stream;
 }
 
 }  // namespace vitrine::serve

@@ -27,4 +27,8 @@ std::unique_ptr<ByteStream> plain_stream(boost::asio::ip::tcp::socket socket);
 // Borrows `context`.
 std::unique_ptr<ByteStream> tls_stream(boost::asio::ip::tcp::socket socket, boost::asio::ssl::context& context);
 
+// The client's side of TLS: checks that the certificate is `host`'s.
+std::unique_ptr<ByteStream> tls_client_stream(boost::asio::ip::tcp::socket socket, boost::asio::ssl::context& context,
+                                              const std::string& host);
+
 }  // namespace vitrine::serve

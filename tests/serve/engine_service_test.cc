@@ -139,7 +139,7 @@ TEST_F(ServiceTest, WhoLeavesStops) {
 }
 
 TEST_F(ServiceTest, AHeldOneWaitsAndOthersGoOn) {
-  start({.sequences = 2});
+  start({.sequences = 1});
   const auto slow = submit("slow", "a", 500);
   ASSERT_TRUE(eventually([&] { return record_.tokens["slow"] > 2; }));
   service_->hold(*slow, true);

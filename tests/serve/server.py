@@ -26,14 +26,17 @@ class Server:
     def __init__(self, program, model, *options, tap=True, name="test-model"):
         self.folder = tempfile.mkdtemp(prefix="vitrine-serve-")
         self.tap = os.path.join(self.folder, "tap.ndjson")
-        command = [program, "serve", "-m", model, "--listen", "127.0.0.1:0", "--name", name, *options]
+        self.name = name
+        command = self.command(program, model, options)
         if tap:
             command += ["--tap", self.tap]
         self.log = open(os.path.join(self.folder, "log"), "w+b")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         self.port = self.wait()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.name = name
+
+    def command(self, program, model, options):
+        return [program, "serve", "-m", model, "--listen", "127.0.0.1:0", "--name", self.name, *options]
 
     def text(self):
         self.log.flush()
