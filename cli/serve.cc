@@ -12,10 +12,12 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/field_line.h"
 #include "cli/model_flags.h"
 #include "serve/gateway.h"
 #include "serve/lockdown.h"
 #include "serve/model_routes.h"
+#include "serve/page/page_routes.h"
 #include "serve/tap_observer.h"
 
 namespace vitrine::cli {
@@ -40,6 +42,7 @@ struct ServeFlags {
   std::string padding = "auto";
   bool no_lockdown = false;
   std::string upstream, upstream_key, upstream_ca;
+  bool no_page = false;
 };
 
 constexpr size_t kRecordBytes = 1024;
@@ -233,11 +236,14 @@ int serve_model(const ServeFlags& flags) {
 
   std::unique_ptr<Tap> tap;
   std::unique_ptr<serve::TapObserver> observer;
-  if (!flags.tap.empty()) {
+  if (!flags.tap.empty() || !flags.no_page) {
     TapOptions options;
     options.path = flags.tap;
     options.append = flags.tap_append;
     options.content = *parse_tap_content(flags.tap_content);
+    if (flags.tap.empty()) {  // for the page alone: nothing touches the disk
+      options.http.body_bytes = options.http.body_memory = listen->bounds.body_bytes;
+    }
     options.comment = "vitrine serve " VITRINE_VERSION ", model " + model.name;
     options.on_trouble = [](std::string_view what) {
       fmt::print(stderr, "vitrine: tap: {}\n", what.empty() ? "writes again" : what);
@@ -246,6 +252,20 @@ int serve_model(const ServeFlags& flags) {
     if (!opened) return report_error(opened.error());
     tap = std::move(*opened);
     observer = std::make_unique<serve::TapObserver>(*tap);
+  }
+
+  std::unique_ptr<Knowledge> knowledge;
+  std::unique_ptr<serve::Glass> glass;
+  std::unique_ptr<serve::ConnectionWatch> connections;
+  if (!flags.no_page) {
+    const auto data = data_folder({});
+    if (!data) return report_error(data.error());
+    auto known = load_knowledge(*data, {});
+    if (!known) return report_error(known.error());
+    knowledge = std::move(*known);
+    glass = std::make_unique<serve::Glass>(*knowledge);
+    tap->subscribe(*glass);
+    connections = std::make_unique<serve::ConnectionWatch>();
   }
 
   serve::Access access({std::move(*keys), flags.hosts, flags.origins});
@@ -276,6 +296,13 @@ int serve_model(const ServeFlags& flags) {
     serve::add_model_routes(router, *context, model);
   }
   serve::add_service_routes(router, service.get(), listening, behind ? behind->metrics() : nullptr);
+  std::shared_ptr<serve::PageStreams> page_streams;
+  if (!flags.no_page) {
+    page_streams = serve::add_page_routes(
+        router, {io, *glass, *connections, [&](uint64_t connection) { return observer->tap_id(connection); },
+                 [&] { return access.asks_keys(); }, flags.tap.empty() ? "" : flags.tap_content, VITRINE_VERSION,
+                 !flags.no_lockdown && !behind});
+  }
 
   asio::signal_set signals(io, SIGINT, SIGTERM, SIGHUP);
   bool draining = false;
@@ -296,6 +323,7 @@ int serve_model(const ServeFlags& flags) {
       draining = true;
       if (!flags.model.quiet) fmt::print(stderr, "finishing what is under way; again to cut it short\n");
       (*server)->drain();
+      if (page_streams) page_streams->end();
     }
     signals.async_wait(on_signal);
   };
@@ -331,7 +359,7 @@ int serve_model(const ServeFlags& flags) {
                !serve::locked_down() ? "NOT locked: this process could open connections"
                : behind              ? "locked: this process reaches that address alone, and can start no program"
                                      : "locked: this process can open no connection and start no program");
-    if (tap) fmt::print(stderr, "every exchange goes to {} ({})\n", flags.tap, flags.tap_content);
+    if (!flags.tap.empty()) fmt::print(stderr, "every exchange goes to {} ({})\n", flags.tap, flags.tap_content);
   }
   io.run();
   (*server)->close();
@@ -407,6 +435,7 @@ void add_serve(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_flag("--no-lockdown", flags->no_lockdown,
                     "without the filter that keeps this process from connecting anywhere");
+  command->add_flag("--no-page", flags->no_page, "no page at / (and, without --tap, no tap)");
   command->footer(
       "Examples:\n"
       "  vitrine serve -m model.gguf --tap tap.ndjson\n"
