@@ -84,7 +84,9 @@ TEST(ClientProcess, OfAProgramThatServesTheSubjectAlone) {
   sealed.no_key = 700;
   const AuditResult result = world.run({own, sealed});
   for (const LedgerRow& row : result.ledger) {
-    if (row.host == "x.ads.test") EXPECT_TRUE(row.attributed);
+    if (row.host == "x.ads.test") {
+      EXPECT_TRUE(row.attributed);
+    }
   }
   // Another program.
   EXPECT_EQ(tie(world.run({own, of_process(to("x.ads.test", 2), "updater")}), "adhouse"),

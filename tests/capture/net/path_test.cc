@@ -147,7 +147,9 @@ class ScanThroughAWindow : public testing::Test {
       EXPECT_EQ(found.tls_key_logs[i].data(), all.tls_key_logs[i].data());
     EXPECT_EQ(steps.back(), file.size());
     // Whole windows: hardly a byte is copied twice.
-    if (most > file.size()) EXPECT_LT(copied, 2 * file.size());
+    if (most > file.size()) {
+      EXPECT_LT(copied, 2 * file.size());
+    }
   }
 };
 
