@@ -125,7 +125,7 @@ int run(const AuditFlags& flags) {
       return report_error(written.error());
   }
   if (flags.json != "-") {
-    const bool colour = isatty(STDOUT_FILENO) && std::getenv("NO_COLOR") == nullptr;
+    const bool colour = shows_colour(STDOUT_FILENO);
     const std::string text = render_terminal(result, flags.locale, colour, terminal_width());
     std::fwrite(text.data(), 1, text.size(), stdout);
     if (!flags.html.empty()) std::printf("\nreport: %s\n", flags.html.c_str());

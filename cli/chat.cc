@@ -2,12 +2,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <csignal>
 #include <ctime>
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/line_reader.h"
 #include "cli/model_flags.h"
 #include "engine/chat_prompt.h"
 #include "engine/reasoning.h"
@@ -33,36 +33,22 @@ class InterruptGuard {
   struct sigaction before_ = {};
 };
 
-// Lines of standard input.
-class LineReader {
- public:
-  enum class Event { line, end, interrupted };
-  Event next(std::string& line) {
-    for (;;) {
-      const size_t newline = buffer_.find('\n');
-      if (newline != std::string::npos) {
-        line = buffer_.substr(0, newline);
-        buffer_.erase(0, newline + 1);
-        return Event::line;
-      }
-      char piece[4096];
-      const ssize_t count = ::read(STDIN_FILENO, piece, sizeof piece);
-      if (count < 0 && errno == EINTR) {
-        buffer_.clear();
-        return Event::interrupted;
-      }
-      if (count <= 0) {
-        line = std::move(buffer_);
-        buffer_.clear();
-        return line.empty() ? Event::end : Event::line;
-      }
-      buffer_.append(piece, static_cast<size_t>(count));
+// What a model writes, for a terminal: a control character could move the cursor, rename the window or
+// answer in the user's place; all but newline and tab become U+FFFD. REQUIRES: whole characters.
+std::string without_controls(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool c1 = byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (c1) ++i;
+    if (c1 || byte == 0x7f || (byte < 0x20 && byte != '\n' && byte != '\t')) {
+      out += "\xef\xbf\xbd";
+    } else {
+      out += text[i];
     }
   }
-
- private:
-  std::string buffer_;
-};
+  return out;
+}
 
 struct ChatFlags {
   ModelFlags model;
@@ -77,7 +63,9 @@ class Chat {
         model_(model),
         engine_(*model.engine),
         interactive_(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)),
-        colour_(isatty(STDOUT_FILENO)) {
+        terminal_(isatty(STDOUT_FILENO)),
+        colour_(shows_colour(STDOUT_FILENO)),
+        lines_(interactive_ ? read_terminal() : read_pipe()) {
     clear();
   }
 
@@ -85,17 +73,18 @@ class Chat {
     if (interactive_ && !flags_.model.quiet) {
       const std::string& name = engine_.config().name;
       fmt::print("{} ({}), {} tokens of context, {}. /help for commands, Ctrl-D ends.\n",
-                 name.empty() ? flags_.model.path : name, architecture_name(engine_.config().architecture),
+                 name.empty() ? flags_.model.path : printable(name), architecture_name(engine_.config().architecture),
                  engine_.context(), model_.ops->description());
     }
     std::string line;
     for (;;) {
-      if (interactive_) print("> ");
-      switch (lines_.next(line)) {
+      switch (lines_->next(line, false)) {
         case LineReader::Event::end:
           if (interactive_) print("\n");
           return kOk;
-        case LineReader::Event::interrupted: print("\n(Ctrl-D ends the conversation)\n"); continue;
+        case LineReader::Event::interrupted:
+          if (interactive_) print("\n(Ctrl-D ends the conversation)\n");
+          continue;
         case LineReader::Event::line: break;
       }
       if (trim(line).empty()) continue;
@@ -123,7 +112,7 @@ class Chat {
   bool read_block(std::string& text) {
     text.clear();
     std::string line;
-    while (lines_.next(line) == LineReader::Event::line) {
+    while (lines_->next(line, true) == LineReader::Event::line) {
       if (trim(line) == "\"\"\"") return !trim(text).empty();
       text += line + "\n";
     }
@@ -139,7 +128,8 @@ class Chat {
     } else if (name == "/help") {
       print(
           "/clear   forget the conversation\n/exit    end (also Ctrl-D)\n"
-          "\"\"\"      before and after a message of several lines\nCtrl-C   stops an answer\n");
+          "\"\"\"      before and after a message of several lines\nCtrl-C   stops an answer\n"
+          "arrows   edit the line, bring earlier messages back (Ctrl-R searches them)\n");
     } else {
       print("(no such command; /help lists them)\n");
     }
@@ -158,14 +148,21 @@ class Chat {
 
   void show(const ReasoningSplitter::Piece& piece) {
     if (!piece.reasoning.empty()) {
-      print(colour_ && !dimmed_ ? "\033[2m" : "");
-      print(piece.reasoning);
-      dimmed_ = true;
+      if (!in_reasoning_) print(colour_ ? "\033[2m" : "<think>\n");
+      in_reasoning_ = true;
+      print(terminal_ ? without_controls(piece.reasoning) : piece.reasoning);
     }
     if (piece.answer.empty()) return;
-    if (dimmed_) print(colour_ ? "\033[0m\n\n" : "\n\n");
-    dimmed_ = false;
-    print(piece.answer);
+    if (in_reasoning_) {
+      end_reasoning();
+      print("\n\n");
+    }
+    print(terminal_ ? without_controls(piece.answer) : piece.answer);
+  }
+
+  void end_reasoning() {
+    if (in_reasoning_) print(colour_ ? "\033[0m" : "\n</think>");
+    in_reasoning_ = false;
   }
 
   // An error of this message leaves the conversation as it was before it; only the
@@ -180,7 +177,7 @@ class Chat {
     }
     ReasoningSplitter splitter(rendered->opens_reasoning);
     std::string said;
-    dimmed_ = false;
+    in_reasoning_ = false;
     const auto take = [&](const ReasoningSplitter::Piece& piece) {
       said += piece.answer;
       show(piece);
@@ -191,13 +188,14 @@ class Chat {
         [&](const SequenceOutput& output) { take(splitter.push(output.text)); },
         [&] { return interrupt_count != before; }, flags_.model.quiet);
     if (!result) {
+      end_reasoning();
       messages_.pop_back();
       report_error(result.error());
       if (result.error().code == ErrorCode::limit) fmt::print(stderr, "vitrine: /clear starts a new conversation\n");
       return interactive_ && result.error().code != ErrorCode::internal ? kOk : exit_code_of(result.error());
     }
     take(splitter.finish());
-    if (dimmed_ && colour_) print("\033[0m");
+    end_reasoning();
     print("\n");
     messages_.push_back(chat_message("assistant", said));
     report(*result);
@@ -210,18 +208,19 @@ class Chat {
                       : result.finished == FinishReason::length  ? ", cut off at the limit"
                                                                  : "";
     fmt::print(stderr, "{}[{} tokens, {:.1f} tokens/s; prompt {} tokens ({} cached), {:.2f} s{}]{}\n",
-               isatty(STDERR_FILENO) ? "\033[2m" : "", result.usage.generated_tokens, result.generate_rate(),
+               shows_colour(STDERR_FILENO) ? "\033[2m" : "", result.usage.generated_tokens, result.generate_rate(),
                result.usage.prompt_tokens, result.usage.cached_tokens, result.prompt_seconds, how,
-               isatty(STDERR_FILENO) ? "\033[0m" : "");
+               shows_colour(STDERR_FILENO) ? "\033[0m" : "");
   }
 
   const ChatFlags& flags_;
   LoadedModel& model_;
   Engine& engine_;
   const bool interactive_;
+  const bool terminal_;  // the output is one
   const bool colour_;
-  bool dimmed_ = false;
-  LineReader lines_;
+  bool in_reasoning_ = false;
+  const std::unique_ptr<LineReader> lines_;
   ChatList messages_;
 };
 

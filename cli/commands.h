@@ -19,6 +19,9 @@ int exit_code_of(const Error& error);
 // Prints "vitrine: …" to stderr and gives the exit code.
 int report_error(const Error& error);
 
+// Whether to colour what goes to this descriptor: a terminal, and NO_COLOR (no-color.org) not set to anything.
+bool shows_colour(int descriptor);
+
 void add_record(CLI::App& app, int& exit_code);
 void add_exchanges(CLI::App& app, int& exit_code);
 void add_fields(CLI::App& app, int& exit_code);

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <thread>
 
@@ -33,6 +34,11 @@ int exit_code_of(const Error& error) {
 int report_error(const Error& error) {
   std::fprintf(stderr, "vitrine: %s\n", error.to_string().c_str());
   return exit_code_of(error);
+}
+
+bool shows_colour(int descriptor) {
+  const char* no_color = std::getenv("NO_COLOR");
+  return isatty(descriptor) && (no_color == nullptr || *no_color == '\0');
 }
 
 void InputFlags::add_to(CLI::App& command, bool many) {

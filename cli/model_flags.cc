@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <filesystem>
 
 #include "cli/commands.h"
 #include "cli/quantity.h"
@@ -89,7 +90,7 @@ Result<LoadedModel> ModelFlags::load(EngineOptions options) const {
   auto ops = device == "cuda" ? make_cuda_ops(cuda) : make_cpu_ops({.threads = threads, .isa = {}});
   if (!ops) return tl::make_unexpected(ops.error());
   out.ops = std::move(*ops);
-  ProgressBar progress("loading " + path, quiet, "tensors/s", 1);
+  ProgressBar progress("loading " + std::filesystem::path(path).filename().string(), quiet, "tensors/s", 1);
   auto engine =
       Engine::open(path, *out.ops, options, [&](uint64_t done, uint64_t total) { progress.update(done, total); });
   if (!engine) return tl::make_unexpected(engine.error());

@@ -165,7 +165,7 @@ int diff(const LoadedPolicies& loaded, const std::vector<std::string>& names, bo
   if (!after) return report_error(after.error());
   const PolicyDiff difference = diff_policies(**before, **after, *loaded.inputs.taxonomy);
   print(json ? render_policy_diff_json(difference)
-             : render_policy_diff(difference, "en", isatty(STDOUT_FILENO) && std::getenv("NO_COLOR") == nullptr, 100));
+             : render_policy_diff(difference, "en", shows_colour(STDOUT_FILENO), 100));
   return kOk;
 }
 
