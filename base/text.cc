@@ -88,4 +88,6 @@ std::string printable(std::string_view text, size_t limit) {
   return out;
 }
 
+std::string quoted_name(std::string_view text) { return "'" + printable(text) + "'"; }
+
 }  // namespace vitrine

@@ -41,5 +41,7 @@ bool decode_base64_lenient(std::string_view text, std::string& out);
 // Foreign text for a message on one line: control characters, quotes, backslashes
 // and bytes beyond ASCII as \xNN, cut after `limit` bytes with "…".
 std::string printable(std::string_view text, size_t limit = 80);
+// The same between single quotes, for a name in a sentence.
+std::string quoted_name(std::string_view text);
 
 }  // namespace vitrine

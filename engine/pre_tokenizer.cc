@@ -7,7 +7,7 @@
 #include <array>
 #include <ctime>
 
-#include "engine/quoted.h"
+#include "base/text.h"
 #include "engine/unicode.h"
 
 namespace vitrine {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <ctime>
 
-#include "engine/quoted.h"
+#include "base/text.h"
 #include "engine/template_run.h"
 
 namespace vitrine {

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "engine/quoted.h"
+#include "base/text.h"
 #include "engine/template_run.h"
 #include "engine/template_text.h"
 #include "engine/unicode.h"

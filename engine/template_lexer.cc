@@ -4,7 +4,7 @@
 #include <array>
 #include <charconv>
 
-#include "engine/quoted.h"
+#include "base/text.h"
 #include "engine/unicode.h"
 
 namespace vitrine {

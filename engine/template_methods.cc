@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "engine/quoted.h"
+#include "base/text.h"
 #include "engine/template_run.h"
 #include "engine/template_text.h"
 #include "engine/unicode.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/quoted.h"
+#include "base/text.h"
 #include "engine/unicode.h"
 
 namespace vitrine {

@@ -1,7 +1,7 @@
 // Statements of chat templates: text, conditions, loops, variables, macros.
 #include <algorithm>
 
-#include "engine/quoted.h"
+#include "base/text.h"
 #include "engine/template_run.h"
 
 namespace vitrine {

@@ -4,8 +4,8 @@
 #include <unordered_map>
 
 #include "base/json_tokenizer.h"
+#include "base/text.h"
 #include "engine/pre_tokenizer.h"
-#include "engine/quoted.h"
 #include "engine/tokenizer.h"
 
 namespace vitrine {

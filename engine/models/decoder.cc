@@ -112,9 +112,9 @@ Result<std::unique_ptr<Model>> load_model(const Weights& weights, Ops& ops, cons
   switch (weights.config().architecture) {
     case Architecture::deepseek2: return load_deepseek(loader);
     case Architecture::llama:
-    case Architecture::mixtral: return load_llama(loader);
+    case Architecture::mixtral:
     case Architecture::qwen2:
-    case Architecture::qwen3moe: return load_qwen(loader);
+    case Architecture::qwen3moe: return load_grouped_query(loader);
   }
   return fail(ErrorCode::internal, "an architecture without a model");
 }

@@ -60,9 +60,8 @@ class Decoder : public Model {
   MixtureOfExperts::Memory moe_;
 };
 
-// The architectures (deepseek.cc, llama.cc, qwen.cc).
+// The architectures (deepseek.cc, grouped_query.cc).
 Result<std::unique_ptr<Model>> load_deepseek(TensorLoader& loader);
-Result<std::unique_ptr<Model>> load_llama(TensorLoader& loader);
-Result<std::unique_ptr<Model>> load_qwen(TensorLoader& loader);
+Result<std::unique_ptr<Model>> load_grouped_query(TensorLoader& loader);
 
 }  // namespace vitrine

@@ -1,5 +1,8 @@
-// Qwen 2 and 2.5 (arXiv 2412.15115; R1-Distill-Qwen): biases on q, k and v.
-// Qwen 3 MoE (2505.09388): no biases, queries and keys normed per head before rope.
+// Grouped-query attention (arXiv 2305.13245), which these models share:
+//   Llama 2 and 3 (2307.09288, 2407.21783), SmolLM2, R1-Distill-Llama; Mixtral (2401.04088), whose
+//     feed-forward halves are experts: nothing more
+//   Qwen 2 and 2.5 (2412.15115), R1-Distill-Qwen: biases on q, k and v
+//   Qwen 3 MoE (2505.09388): queries and keys normed per head before rope
 #include <algorithm>
 
 #include "engine/models/decoder.h"
@@ -7,13 +10,14 @@
 namespace vitrine {
 namespace {
 
-class Qwen final : public Decoder {
+class GroupedQuery final : public Decoder {
  public:
-  Qwen(const ModelConfig& config, Ops& ops) : Decoder(config, ops) {}
+  GroupedQuery(const ModelConfig& config, Ops& ops) : Decoder(config, ops) {}
   using Decoder::load;
 
  private:
   struct Attention {
+    // Biases where config.qkv_bias, norms where config.qk_norm.
     Weight q, q_bias;       // [embedding, k_dim * heads], [k_dim * heads]
     Weight k, k_bias;       // [embedding, k_dim * kv_heads], [k_dim * kv_heads]
     Weight v, v_bias;       // [embedding, v_dim * kv_heads], [v_dim * kv_heads]
@@ -85,8 +89,8 @@ class Qwen final : public Decoder {
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> load_qwen(TensorLoader& loader) {
-  auto model = std::make_unique<Qwen>(loader.weights().config(), loader.ops());
+Result<std::unique_ptr<Model>> load_grouped_query(TensorLoader& loader) {
+  auto model = std::make_unique<GroupedQuery>(loader.weights().config(), loader.ops());
   model->load(loader);
   if (Status status = loader.status(); !status) return tl::make_unexpected(status.error());
   return model;

@@ -4,32 +4,13 @@
 
 #include <nlohmann/json.hpp>
 
-#include "engine/known_models.h"
 #include "kernels/cuda/cuda_ops.h"
-#include "tests/cli/program.h"
-#include "tests/synthetic/synthetic_model.h"
+#include "tests/cli/small_model.h"
 
 namespace vitrine::cli {
 namespace {
 
 using nlohmann::json;
-
-std::string deepseek(const TempFolder& folder, Type type, MlaLayout layout) {
-  ModelConfig config = *known_model("deepseek-v3");
-  config.layers = 3;
-  config.mtp_layers = 0;
-  config.embedding = 256;
-  config.vocabulary = 512;
-  config.ffn = 512;
-  config.heads = config.kv_heads = 4;
-  config.mla->q_lora_rank = 256;
-  config.moe->expert_ffn = 256;
-  config.moe->leading_dense = 1;
-  const std::string path = folder.path("model.gguf");
-  auto sink = write_to_file(path);
-  EXPECT_TRUE(sink && write_synthetic_model(config, {.type = type, .mla_layout = layout}, std::move(*sink)));
-  return path;
-}
 
 json generate(const std::string& model, std::vector<std::string> more) {
   std::vector<std::string> arguments = {"generate", "-m", model, "--json", "--max-tokens", "8"};
@@ -44,7 +25,7 @@ json generate(const std::string& model, std::vector<std::string> more) {
 TEST(Generate, DeepseekV3Shape) {
   for (const MlaLayout layout : {MlaLayout::split, MlaLayout::combined}) {
     const TempFolder folder;
-    const std::string model = deepseek(folder, Type::q4_k, layout);
+    const std::string model = small_deepseek_v3(folder, Type::q4_k, layout);
     const json answer = generate(model, {"-p", "the man", "--logprobs", "2"});
     EXPECT_EQ(answer["architecture"], "deepseek2");
     EXPECT_GE(answer["prompt_tokens"], 7);
@@ -63,7 +44,7 @@ TEST(Generate, DeepseekV3Shape) {
 
 TEST(Generate, SaysWhatIsWrong) {
   const TempFolder folder;
-  const std::string model = deepseek(folder, Type::q8_0, MlaLayout::split);
+  const std::string model = small_deepseek_v3(folder, Type::q8_0);
   const auto code = [&](std::vector<std::string> arguments) { return vitrine(arguments).exit_code; };
   EXPECT_EQ(code({"generate", "-m", folder.path("none.gguf"), "-p", "x"}), 3);
   EXPECT_EQ(code({"generate", "-m", VITRINE_SOURCE_DIR "/tests/golden/gguf/tensors.gguf", "-p", "x"}), 3);

@@ -3,39 +3,20 @@
 
 #include <nlohmann/json.hpp>
 
-#include "engine/known_models.h"
-#include "tests/cli/program.h"
-#include "tests/synthetic/synthetic_model.h"
+#include "tests/cli/small_model.h"
 
 namespace vitrine::cli {
 namespace {
 
 using nlohmann::json;
 
-std::string synthetic(const TempFolder& folder) {
-  ModelConfig config = *known_model("deepseek-v3");
-  config.layers = 2;
-  config.mtp_layers = 0;
-  config.embedding = 256;
-  config.vocabulary = 512;
-  config.ffn = 512;
-  config.heads = config.kv_heads = 2;
-  config.mla->q_lora_rank = 256;
-  config.moe->expert_ffn = 256;
-  config.moe->leading_dense = 1;
-  const std::string path = folder.path("model.gguf");
-  auto sink = write_to_file(path);
-  EXPECT_TRUE(sink && write_synthetic_model(config, {.type = Type::q4_k}, std::move(*sink)));
-  return path;
-}
-
 TEST(ModelShow, GgufAsTextAndJson) {
   const TempFolder folder;
-  const std::string path = synthetic(folder);
+  const std::string path = small_deepseek_v3(folder, Type::q4_k);
   const Outcome text = vitrine({"model", "show", path});
   EXPECT_EQ(text.exit_code, 0) << text.err;
   for (const char* part : {"deepseek2", "8 of 256 per token", "sigmoid with selection bias, 4 of 8 groups", "YaRN x 40",
-                           "chat template  yes", "512 tokens", "Q4_K", "cache 2.30 kB per token"}) {
+                           "chat template  yes", "512 tokens", "Q4_K", "cache 3.46 kB per token"}) {
     EXPECT_NE(text.out.find(part), std::string::npos) << part << "\n" << text.out;
   }
   const Outcome outcome = vitrine({"model", "show", path, "--json"});
@@ -44,7 +25,7 @@ TEST(ModelShow, GgufAsTextAndJson) {
   EXPECT_EQ(shown["can_run"], true);
   EXPECT_EQ(shown["moe"]["groups_used"], 4);
   EXPECT_EQ(shown["mla"]["kv_lora_rank"], 512);
-  EXPECT_EQ(shown["memory"]["kv_bytes_per_token"], 2 * 576 * 2);
+  EXPECT_EQ(shown["memory"]["kv_bytes_per_token"], 3 * 576 * 2);
   uint64_t bytes = 0;
   for (const auto& [name, sum] : shown["types"].items()) bytes += sum["bytes"].get<uint64_t>();
   EXPECT_EQ(shown["memory"]["weights"], bytes);
@@ -87,13 +68,13 @@ TEST(Plan, KnownModelOnKnownHardware) {
 
 TEST(Plan, FileOnDescribedHardware) {
   const TempFolder folder;
-  const std::string path = synthetic(folder);
+  const std::string path = small_deepseek_v3(folder, Type::q4_k);
   const Outcome outcome =
       vitrine({"plan", path, "--memory", "24", "--bandwidth", "1000", "--context", "1024", "--json"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const json plan = json::parse(outcome.out);
   EXPECT_EQ(plan["plans"][0]["fits"], true);
-  EXPECT_EQ(plan["memory"]["cache"], 2 * 576 * 2 * 1024);
+  EXPECT_EQ(plan["memory"]["cache"], 3 * 576 * 2 * 1024);
   EXPECT_TRUE(plan["plans"][0]["prompt"]["seconds"].is_null());  // no --tflops
   const json shown = json::parse(vitrine({"model", "show", path, "--json"}).out);
   EXPECT_EQ(plan["memory"]["weights"], shown["memory"]["weights"]);

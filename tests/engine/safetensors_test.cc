@@ -209,6 +209,16 @@ TEST_F(ShardFolder, TensorInTwoFiles) {
   EXPECT_EQ(error(), "z.safetensors, tensor a: the tensor is also in another file");
 }
 
+// Pickles run code when they are read; here they are bytes that are no header, under any name.
+TEST_F(ShardFolder, PicklesAreNotRead) {
+  const std::string bytes("\x80\x04\x95\x1d\0\0\0\0\0\0\0cposix\nsystem\n(S'id'\ntR.", 38);
+  for (const char* name : {"pytorch_model.bin", "model-00001-of-00002.safetensors"}) {
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;
+    write_index(std::string(R"({"weight_map":{"a":")") + name + "\"}}");
+    EXPECT_EQ(error().rfind(std::string(name) + ", header", 0), 0u) << error();
+  }
+}
+
 TEST(Safetensors, FolderWithoutModel) {
   const auto model = SafetensorsModel::open(golden(".."));
   ASSERT_FALSE(model.has_value());

