@@ -5,6 +5,7 @@
 #include <pty.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 
@@ -43,12 +44,12 @@ std::string scripted_model(const TempFolder& folder, const std::map<std::string,
   std::vector<std::string> texts;
   for (int byte = 0; byte < 256; ++byte) texts.emplace_back(1, static_cast<char>(byte));
   const auto id = [&texts](const std::string& text) {
-    const auto at = std::find(texts.begin(), texts.end(), text);
-    if (at == texts.end()) return texts.insert(texts.end(), text) - texts.begin();
-    return at - texts.begin();
+    const auto at = std::find(texts.begin(), texts.end(), text) - texts.begin();
+    if (at == std::ssize(texts)) texts.push_back(text);
+    return at;
   };
   const auto end = id("<end>");
-  std::vector<std::pair<ptrdiff_t, ptrdiff_t>> follows;
+  std::vector<std::pair<ptrdiff_t, ptrdiff_t>> follows;  // token, the one behind it
   for (const auto& [text, next] : script) {
     const auto from = id(text);
     follows.emplace_back(from, next.empty() ? end : id(next));
@@ -139,7 +140,7 @@ const std::map<std::string, std::string> kScript = {{"?", "<think>"},
                                                     {"So it is. ", "</think>"}};
 const char* const kPlain = "{% for m in messages %}{{ m.content }}{% endfor %}";
 // As the updated R1's: the prompt itself opens the reasoning.
-const char* const kOpensReasoning = "{% for m in messages %}{{ m.content }}{% endfor %}<think>\n";
+const char* const kOpensReasoning = "{% for m in messages %}{{ m.content }}{% endfor %}{{ '<think>\\n' }}";
 
 // A program with a pseudo-terminal as all three of its streams.
 class Terminal {
@@ -223,15 +224,15 @@ TEST(ChatTerminal, ReasoningIsDimmedAndTheConversationGoesOn) {
   const std::string model = scripted_model(folder, kScript, kPlain);
   Terminal terminal({"chat", "-m", model, "--temperature", "0"});
   EXPECT_EQ(terminal.expect("> ").find("\033[31m"), std::string::npos) << "the file's own name is made harmless";
-  terminal.type("what?\r");
+  terminal.type("what is the number of all things?\r");
   terminal.expect("\033[2mLet me see.");
   terminal.expect("\033[0m\r\n\r\nSeven.");
   terminal.expect("tokens/s");
-  terminal.expect("prompt 5 tokens (0 cached)");
+  terminal.expect("prompt 33 tokens (0 cached)");
   terminal.type("and?\r");
   terminal.expect("Seven.");
-  // "what?" + "Seven." without its reasoning + "and?", of which "what?" need not be read again.
-  terminal.expect("prompt 15 tokens (5 cached)");
+  // The first message, the answer without its reasoning, "and?".
+  terminal.expect("prompt 43 tokens");
   terminal.type("/clear\r");
   terminal.expect("a new conversation");
   terminal.type("what?\r");
@@ -329,8 +330,10 @@ TEST(ChatTerminal, WithoutColour) {
 
 TEST(ChatTerminal, ALongPromptShowsProgress) {
   const TempFolder folder;
-  Terminal terminal({"chat", "-m", scripted_model(folder, kScript, kPlain), "--temperature", "0", "--context", "400000",
-                     "--threads", "1", "--system", std::string(100000, 'x')});
+  // 800,000 tokens: minutes, of which the test sees the first two seconds.
+  const std::string model = scripted_model(folder, kScript, "{% for m in messages %}{{ m.content * 8 }}{% endfor %}");
+  Terminal terminal({"chat", "-m", model, "--temperature", "0", "--context", "1000000", "--threads", "1", "--system",
+                     std::string(100000, 'x')});
   terminal.expect("> ");
   terminal.type("what?\r");
   terminal.expect("\r\033[Kreading the prompt [");
