@@ -1,7 +1,9 @@
 // `vitrine chat`: a conversation in the terminal.
 #include <fmt/format.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <ctime>
 
@@ -16,20 +18,34 @@ namespace vitrine::cli {
 namespace {
 
 volatile std::sig_atomic_t interrupt_count = 0;
+volatile int interrupt_event = -1;
 
-// While it lives, Ctrl-C counts instead of ending the program.
+// While it lives, Ctrl-C counts instead of ending the program, and makes event() readable.
 class InterruptGuard {
  public:
-  InterruptGuard() {
+  InterruptGuard() : event_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+    interrupt_event = event_;
     struct sigaction action = {};
-    action.sa_handler = [](int) { interrupt_count = interrupt_count + 1; };
-    sigaction(SIGINT, &action, &before_);  // without SA_RESTART: reading a line ends with EINTR
+    action.sa_handler = [](int) {
+      const int error = errno;
+      interrupt_count = interrupt_count + 1;
+      eventfd_write(interrupt_event, 1);
+      errno = error;
+    };
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, &before_);
   }
-  ~InterruptGuard() { sigaction(SIGINT, &before_, nullptr); }
+  ~InterruptGuard() {
+    sigaction(SIGINT, &before_, nullptr);
+    close(event_);
+  }
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
+  int event() const { return event_; }
+
  private:
+  const int event_;
   struct sigaction before_ = {};
 };
 
@@ -58,14 +74,14 @@ struct ChatFlags {
 
 class Chat {
  public:
-  Chat(const ChatFlags& flags, LoadedModel& model)
+  Chat(const ChatFlags& flags, LoadedModel& model, int interrupts)
       : flags_(flags),
         model_(model),
         engine_(*model.engine),
         interactive_(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)),
         terminal_(isatty(STDOUT_FILENO)),
         colour_(shows_colour(STDOUT_FILENO)),
-        lines_(interactive_ ? read_terminal() : read_pipe()) {
+        lines_(interactive_ ? read_terminal(interrupts) : read_pipe(interrupts)) {
     clear();
   }
 
@@ -232,7 +248,7 @@ int chat(const ChatFlags& flags) {
                          flags.model.path});
   }
   const InterruptGuard guard;
-  return Chat(flags, *loaded).run();
+  return Chat(flags, *loaded, guard.event()).run();
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "cli/line_reader.h"
 
 #include <histedit.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,9 +13,27 @@
 namespace vitrine::cli {
 namespace {
 
+void drain(int descriptor) {
+  char bytes[64];
+  while (::read(descriptor, bytes, sizeof bytes) > 0) {
+  }
+}
+
+// Until standard input has something, or its end; false when an interrupt came first.
+bool wait_for_input(int interrupts) {
+  for (;;) {
+    pollfd both[] = {{interrupts, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+    if (poll(both, 2, -1) < 0 && errno == EINTR) continue;
+    return both[0].revents == 0;
+  }
+}
+
 class PipeReader final : public LineReader {
  public:
+  explicit PipeReader(int interrupts) : interrupts_(interrupts) {}
+
   Event next(std::string& line, bool) override {
+    drain(interrupts_);
     for (;;) {
       const size_t newline = buffer_.find('\n');
       if (newline != std::string::npos) {
@@ -23,11 +42,11 @@ class PipeReader final : public LineReader {
         return Event::line;
       }
       char piece[4096];
-      const ssize_t count = ::read(STDIN_FILENO, piece, sizeof piece);
-      if (count < 0 && errno == EINTR) {
+      if (!wait_for_input(interrupts_)) {
         buffer_.clear();
         return Event::interrupted;
       }
+      const ssize_t count = ::read(STDIN_FILENO, piece, sizeof piece);
       if (count <= 0) {
         line = std::move(buffer_);
         buffer_.clear();
@@ -38,6 +57,7 @@ class PipeReader final : public LineReader {
   }
 
  private:
+  const int interrupts_;
   std::string buffer_;
 };
 
@@ -61,7 +81,7 @@ void append_utf8(std::string& out, uint32_t code) {
 // libedit draws and edits; reading is ours, because its own reader swallows the first Ctrl-C.
 class TerminalReader final : public LineReader {
  public:
-  TerminalReader() {
+  explicit TerminalReader(int interrupts) : interrupts_(interrupts) {
     // libedit writes characters in the locale's encoding.
     if (std::setlocale(LC_CTYPE, "") == nullptr || MB_CUR_MAX < 3) std::setlocale(LC_CTYPE, "C.UTF-8");
     history_ = history_winit();
@@ -84,7 +104,10 @@ class TerminalReader final : public LineReader {
   Event next(std::string& line, bool more) override {
     more_ = more;
     interrupted_ = false;
+    drain(interrupts_);
     el_resize(edit_);
+    // Before the prompt, which libedit writes first: who types at once must not be echoed twice.
+    el_wset(edit_, EL_PREP_TERM, 1);
     int count = 0;
     const wchar_t* typed = el_wgets(edit_, &count);
     if (typed == nullptr || count <= 0) return interrupted_ ? Event::interrupted : Event::end;
@@ -117,8 +140,11 @@ class TerminalReader final : public LineReader {
     uint32_t code = 0;
     for (int left = -1; left != 0;) {
       unsigned char byte = 0;
+      if (!wait_for_input(reader.interrupts_)) {
+        reader.interrupted_ = true;
+        return -1;
+      }
       const ssize_t count = ::read(STDIN_FILENO, &byte, 1);
-      if (count < 0 && errno == EINTR) reader.interrupted_ = true;
       if (count <= 0) return count < 0 ? -1 : 0;
       if (left < 0) {
         left = byte < 0x80 ? 0 : byte >> 5 == 6 ? 1 : byte >> 4 == 14 ? 2 : byte >> 3 == 30 ? 3 : -2;
@@ -136,6 +162,7 @@ class TerminalReader final : public LineReader {
     return 1;
   }
 
+  const int interrupts_;
   EditLine* edit_ = nullptr;
   HistoryW* history_ = nullptr;
   bool more_ = false;
@@ -144,7 +171,7 @@ class TerminalReader final : public LineReader {
 
 }  // namespace
 
-std::unique_ptr<LineReader> read_pipe() { return std::make_unique<PipeReader>(); }
-std::unique_ptr<LineReader> read_terminal() { return std::make_unique<TerminalReader>(); }
+std::unique_ptr<LineReader> read_pipe(int interrupts) { return std::make_unique<PipeReader>(interrupts); }
+std::unique_ptr<LineReader> read_terminal(int interrupts) { return std::make_unique<TerminalReader>(interrupts); }
 
 }  // namespace vitrine::cli

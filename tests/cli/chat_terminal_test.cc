@@ -175,6 +175,12 @@ class Terminal {
     EXPECT_EQ(write(master_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
 
+  // Waits for the prompt first: before it, the terminal itself takes the keys.
+  void enter(const std::string& keys) {
+    expect("> ");
+    type(keys);
+  }
+
   // Reads until `text` has come behind what was expected before; what came up to its end. Fails after 60 s.
   std::string expect(const std::string& text) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
@@ -223,21 +229,21 @@ TEST(ChatTerminal, ReasoningIsDimmedAndTheConversationGoesOn) {
   const TempFolder folder;
   const std::string model = scripted_model(folder, kScript, kPlain);
   Terminal terminal({"chat", "-m", model, "--temperature", "0"});
-  EXPECT_EQ(terminal.expect("> ").find("\033[31m"), std::string::npos) << "the file's own name is made harmless";
-  terminal.type("what is the number of all things?\r");
+  EXPECT_EQ(terminal.expect("/help").find("\033[31m"), std::string::npos) << "the file's own name is made harmless";
+  terminal.enter("what is the number of all things?\r");
   terminal.expect("\033[2mLet me see.");
   terminal.expect("\033[0m\r\n\r\nSeven.");
   terminal.expect("tokens/s");
   terminal.expect("prompt 33 tokens (0 cached)");
-  terminal.type("and?\r");
+  terminal.enter("and?\r");
   terminal.expect("Seven.");
   // The first message, the answer without its reasoning, "and?".
   terminal.expect("prompt 43 tokens");
-  terminal.type("/clear\r");
+  terminal.enter("/clear\r");
   terminal.expect("a new conversation");
-  terminal.type("what?\r");
+  terminal.enter("what?\r");
   terminal.expect("prompt 5 tokens");
-  terminal.type("\x04");
+  terminal.enter("\x04");
   EXPECT_EQ(terminal.exit_code(), 0);
   EXPECT_EQ(terminal.seen().find("think>"), std::string::npos) << "tags are not shown";
 }
@@ -245,11 +251,10 @@ TEST(ChatTerminal, ReasoningIsDimmedAndTheConversationGoesOn) {
 TEST(ChatTerminal, PromptThatOpensTheReasoning) {
   const TempFolder folder;
   Terminal terminal({"chat", "-m", scripted_model(folder, kScript, kOpensReasoning), "--temperature", "0"});
-  terminal.expect("> ");
-  terminal.type("x\r");
+  terminal.enter("x\r");
   terminal.expect("\033[2mSo it is.");
   terminal.expect("\033[0m\r\n\r\nSeven.");
-  terminal.type("/exit\r");
+  terminal.enter("/exit\r");
   EXPECT_EQ(terminal.exit_code(), 0);
 }
 
@@ -257,59 +262,56 @@ TEST(ChatTerminal, CtrlCStopsTheAnswerAndKeepsTheSession) {
   const TempFolder folder;
   Terminal terminal(
       {"chat", "-m", scripted_model(folder, kScript, kPlain), "--temperature", "0", "--context", "100000"});
-  terminal.expect("> ");
-  terminal.type("sing!\r");
+  terminal.enter("sing!\r");
   terminal.expect("la la la la");
   terminal.type("\x03");
   terminal.expect("stopped]");
-  terminal.expect("> ");
-  terminal.type("what?\r");
+  terminal.enter("what?\r");
   terminal.expect("Seven.");
-  terminal.expect("> ");
-  terminal.type("half a mess\x03");
+  terminal.enter("half a mess\x03");
   terminal.expect("(Ctrl-D ends the conversation)");
-  terminal.expect("> ");
-  terminal.type("/clear\r");
+  terminal.enter("/clear\r");
   terminal.expect("a new conversation");
-  terminal.type("what?\r");
+  terminal.enter("what?\r");
   terminal.expect("prompt 5 tokens");  // nothing of the half message is left
-  terminal.type("\x04");
+  terminal.enter("\x04");
   EXPECT_EQ(terminal.exit_code(), 0);
 }
 
 TEST(ChatTerminal, LinesAreEditedAndComeBack) {
   const TempFolder folder;
   Terminal terminal({"chat", "-m", scripted_model(folder, kScript, kPlain), "--temperature", "0"});
-  terminal.expect("> ");
-  terminal.type("가나\x7f\x7f?\r");  // a character is taken back as a whole, wide or not
+  terminal.enter("가나\x7f\x7f?\r");  // a character is taken back as a whole, wide or not
   terminal.expect("Seven.");
   terminal.expect("prompt 1 tokens");
-  terminal.type("/clear\r");
+  terminal.enter("/clear\r");
   terminal.expect("a new conversation");
-  terminal.type("?!\033[D\x7f\033[C\x7fwhy?\r");  // left, delete "?", right, delete "!"
+  terminal.enter("?!\033[D\x7f\033[C\x7fwhy?\r");  // left, delete "?", right, delete "!"
   terminal.expect("prompt 4 tokens");
-  terminal.type("/clear\r");
+  terminal.enter("/clear\r");
   terminal.expect("a new conversation");
-  terminal.type("\033[A\033[A\r");  // two lines back: "why?"
+  terminal.enter("\033[A\033[A\r");  // two lines back: "why?"
   terminal.expect("prompt 4 tokens");
-  terminal.type("/clear\r");
+  terminal.enter("/clear\r");
   terminal.expect("a new conversation");
-  terminal.type("한 k\r");
+  terminal.enter("한 k\r");
   terminal.expect("한국어 中文");
-  terminal.type("/clear\r");
+  terminal.enter("/clear\r");
   terminal.expect("a new conversation");
-  terminal.type("\"\"\"\r");
-  terminal.expect(". ");
-  terminal.type("ab\rc?\r\"\"\"\r");
-  terminal.type("\x04");
+  terminal.enter("\"\"\"\r");
+  for (const char* line : {"ab\r", "c?\r", "\"\"\"\r"}) {
+    terminal.expect(". ");
+    terminal.type(line);
+  }
+  terminal.expect("prompt 6 tokens");  // "ab\nc?\n"
+  terminal.enter("\x04");
   EXPECT_EQ(terminal.exit_code(), 0);
 }
 
 TEST(ChatTerminal, AnAnswerCannotSteerTheTerminal) {
   const TempFolder folder;
   Terminal terminal({"chat", "-m", scripted_model(folder, kScript, kPlain), "--temperature", "0"});
-  terminal.expect("> ");
-  terminal.type("e\r");
+  terminal.enter("e\r");
   const std::string shown = terminal.expect("tail");
   EXPECT_EQ(shown.find("\033[2J"), std::string::npos);
   EXPECT_EQ(shown.find("\033]0;"), std::string::npos);
@@ -320,11 +322,10 @@ TEST(ChatTerminal, WithoutColour) {
   const TempFolder folder;
   const std::string model = scripted_model(folder, kScript, kPlain);
   Terminal terminal({"chat", "-m", model, "--temperature", "0"}, {"NO_COLOR=1"});
-  terminal.expect("> ");
-  terminal.type("what?\r");
+  terminal.enter("what?\r");
   EXPECT_EQ(terminal.expect("Seven.").find("\033[2m"), std::string::npos);
   EXPECT_EQ(terminal.expect("tokens/s").find("\033[2m"), std::string::npos);
-  terminal.type("\x04");
+  terminal.enter("\x04");
   EXPECT_EQ(terminal.exit_code(), 0);
 }
 
@@ -334,13 +335,12 @@ TEST(ChatTerminal, ALongPromptShowsProgress) {
   const std::string model = scripted_model(folder, kScript, "{% for m in messages %}{{ m.content * 8 }}{% endfor %}");
   Terminal terminal({"chat", "-m", model, "--temperature", "0", "--context", "1000000", "--threads", "1", "--system",
                      std::string(100000, 'x')});
-  terminal.expect("> ");
-  terminal.type("what?\r");
+  terminal.enter("what?\r");
   terminal.expect("\r\033[Kreading the prompt [");
   terminal.expect("tokens/s");
   terminal.type("\x03");
   terminal.expect("stopped]");
-  terminal.type("\x04");
+  terminal.enter("\x04");
   EXPECT_EQ(terminal.exit_code(), 0);
 }
 
