@@ -33,6 +33,9 @@ void add_plan(CLI::App& app, int& exit_code);
 void add_chat(CLI::App& app, int& exit_code);
 void add_generate(CLI::App& app, int& exit_code);
 void add_serve(CLI::App& app, int& exit_code);
+// `serve … --config FILE`: the file's options behind those of the command line, but for those given there.
+// Throws CLI::FileError, as CLI::App::parse() does.
+std::vector<std::string> with_config(std::vector<std::string> arguments);
 
 // Options of every command that reads recordings.
 struct InputFlags {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <clocale>
 #include <csignal>
 
@@ -52,7 +53,9 @@ int main(int argc, char** argv) {
     return kUsage;
   }
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> arguments = with_config({argv + 1, argv + argc});
+    std::reverse(arguments.begin(), arguments.end());  // as App::parse() takes them
+    app.parse(arguments);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kOk : kUsage;
   } catch (const std::exception& error) {

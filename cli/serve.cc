@@ -42,6 +42,7 @@ struct ServeFlags {
   std::string padding = "auto";
   bool no_lockdown = false;
   std::string upstream, upstream_key, upstream_ca;
+  std::string config;  // read before the command line is, by with_config()
   bool no_page = false;
 };
 
@@ -375,6 +376,29 @@ int serve_model(const ServeFlags& flags) {
 
 }  // namespace
 
+std::vector<std::string> with_config(std::vector<std::string> arguments) {
+  if (arguments.empty() || arguments.front() != "serve") return arguments;
+  std::string path;
+  for (size_t i = 1; i < arguments.size(); ++i) {
+    if (arguments[i] == "--config" && i + 1 < arguments.size()) path = arguments[i + 1];
+    if (arguments[i].starts_with("--config=")) path = arguments[i].substr(9);
+  }
+  if (path.empty()) return arguments;
+  const auto given = [&](const std::string& name) {
+    return std::any_of(arguments.begin(), arguments.end(), [&](const std::string& argument) {
+      return argument == "--" + name || argument.starts_with("--" + name + "=") ||
+             (name == "model" && argument.starts_with("-m"));
+    });
+  };
+  std::vector<std::string> from_file;
+  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_file(path)) {
+    if (given(item.name)) continue;
+    for (const std::string& value : item.inputs) from_file.push_back("--" + item.name + "=" + value);
+  }
+  arguments.insert(arguments.end(), from_file.begin(), from_file.end());
+  return arguments;
+}
+
 void add_serve(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("serve", "a local model for any OpenAI or Ollama client");
@@ -446,7 +470,7 @@ void add_serve(CLI::App& app, int& exit_code) {
       "Ctrl-C finishes what is under way; a second one cuts it short. SIGHUP reads --api-keys again.\n"
       "Loopback unless --listen says otherwise; other addresses need --api-keys and TLS.");
   command
-      ->set_config("--config", "",
+      ->add_option("--config", flags->config,
                    "TOML file with any of these options by its long name; what the command line says wins")
       ->type_name("FILE");
   command->callback([flags, &exit_code] { exit_code = serve_model(*flags); });

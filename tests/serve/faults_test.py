@@ -197,6 +197,23 @@ def test_memory(server, expected):
     well(server, expected)
 
 
+def test_config(model, folder):
+    """Options from a file; those of the command line win, unknown ones are refused by name."""
+    path = os.path.join(folder, "serve.toml")
+    with open(path, "w") as file:
+        file.write('name = "from-file"\ncontext = 300\nalias = ["one", "two"]\nsequences = 2\n')
+    with Server(PROGRAM, model, "--config", path) as server:
+        status, body = ask(server, None, "/v1/models", "GET")
+        (found,) = json.loads(body)["data"]
+        assert found["id"] == server.name and found["max_model_len"] == 300, body
+        assert ask(server, None, "/v1/models/two", "GET")[0] == 200
+        server.stop()
+    with open(path, "w") as file:
+        file.write("contxt = 300\n")
+    refused = subprocess.run([PROGRAM, "serve", "-m", model, "--config", path], capture_output=True, text=True)
+    assert refused.returncode == 2 and "contxt" in refused.stderr, refused
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         model = os.path.join(folder, "tiny.gguf")
@@ -209,6 +226,8 @@ def main():
                 test(server, expected)
                 print("ok", test.__name__, flush=True)
             server.stop()
+        test_config(model, folder)
+        print("ok test_config")
 
 
 if __name__ == "__main__":
