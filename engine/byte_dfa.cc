@@ -159,25 +159,7 @@ class StringSpeller {
 }  // namespace
 
 ByteDfa::ByteDfa(std::vector<std::vector<Edge>> edges, const std::vector<uint8_t>& accepts) {
-  std::vector<std::vector<uint32_t>> from(accepts.size());
-  for (uint32_t state = 0; state < edges.size(); ++state) {
-    for (const Edge& edge : edges[state]) from[edge.to].push_back(state);
-  }
-  std::vector<uint8_t> alive = accepts;
-  std::vector<uint32_t> work;
-  for (uint32_t state = 0; state < accepts.size(); ++state) {
-    if (accepts[state]) work.push_back(state);
-  }
-  while (!work.empty()) {
-    const uint32_t state = work.back();
-    work.pop_back();
-    for (const uint32_t before : from[state]) {
-      if (!alive[before]) {
-        alive[before] = 1;
-        work.push_back(before);
-      }
-    }
-  }
+  const std::vector<uint8_t> alive = states_that_can_accept(edges, accepts);
   if (alive.empty() || !alive[kStart]) return;
   std::vector<uint32_t> number(accepts.size());
   uint32_t count = 0;

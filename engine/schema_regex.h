@@ -50,4 +50,29 @@ Result<CharDfa> with_length(const CharDfa& a, uint32_t minimum, uint32_t maximum
 // The shortest and the longest string of `a`, in characters; the latter UINT32_MAX when there is none.
 std::pair<uint32_t, uint32_t> lengths(const CharDfa& a);
 
+// Per state, whether an accepting one can be reached from it. `edges` per state, each with a member `to`.
+template <class Edge>
+std::vector<uint8_t> states_that_can_accept(const std::vector<std::vector<Edge>>& edges,
+                                            const std::vector<uint8_t>& accepts) {
+  std::vector<std::vector<uint32_t>> from(accepts.size());
+  for (uint32_t state = 0; state < edges.size(); ++state) {
+    for (const Edge& edge : edges[state]) from[edge.to].push_back(state);
+  }
+  std::vector<uint8_t> alive = accepts;
+  std::vector<uint32_t> work;
+  for (uint32_t state = 0; state < accepts.size(); ++state) {
+    if (accepts[state]) work.push_back(state);
+  }
+  while (!work.empty()) {
+    const uint32_t state = work.back();
+    work.pop_back();
+    for (const uint32_t before : from[state]) {
+      if (alive[before]) continue;
+      alive[before] = 1;
+      work.push_back(before);
+    }
+  }
+  return alive;
+}
+
 }  // namespace vitrine

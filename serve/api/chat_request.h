@@ -27,7 +27,7 @@ struct ChatRequest {
   // One of the two: a conversation, or a text to continue as it is.
   ChatValue messages;               // a list, as chat templates take it
   std::optional<std::string> text;  // …, with its control tokens read as such when raw
-  std::string suffix_echo;          // completions with `echo`: the prompt, in front of the answer
+  std::string echoed;          // completions with `echo`: the prompt, in front of the answer
 
   ChatValue tools;  // as the client sent them, for the template; none without
   std::vector<Tool> tool_list;

@@ -208,7 +208,7 @@ Result<ChatRequest> read_openai_completion(std::string_view body) {
   request.max_tokens = members.integer("max_tokens", 0, kMost).value_or(16);  // as OpenAI's default
   if (request.max_tokens == 0) members.refuse("max_tokens", "must be at least 1");
   if (const auto top = members.integer("logprobs", 0, 20)) request.sampling.top_logprobs = static_cast<int32_t>(*top);
-  if (members.flag("echo").value_or(false) && request.text) request.suffix_echo = *request.text;
+  if (members.flag("echo").value_or(false) && request.text) request.echoed = *request.text;
   if (members.integer("best_of", 1, 16).value_or(1) > request.choices) {
     members.refuse("best_of", "is not supported: ask for n answers and choose", ErrorCode::unsupported);
   }

@@ -40,15 +40,15 @@ void write_token(JsonWriter& json, const Tokenizer& tokenizer, TokenId id, float
   json.end_array();
 }
 
-class ChatWriter : public AnswerWriter {
+// What both endpoints share: events framed as Server-Sent Events, counts at the end.
+class OpenAiWriter : public AnswerWriter {
  public:
-  ChatWriter(AnswerHead head, const ChatRequest& request, const Tokenizer& tokenizer)
+  OpenAiWriter(AnswerHead head, const ChatRequest& request, const Tokenizer& tokenizer)
       : head_(std::move(head)),
         tokenizer_(tokenizer),
         usage_(request.include_usage),
         logprobs_(request.sampling.top_logprobs >= 0),
-        begun_(static_cast<size_t>(request.choices)),
-        calls_(static_cast<size_t>(request.choices)) {}
+        begun_(static_cast<size_t>(request.choices)) {}
 
   std::string_view content_type(bool stream) const override {
     return stream ? "text/event-stream" : "application/json";
@@ -57,20 +57,10 @@ class ChatWriter : public AnswerWriter {
   std::string event(const Delta& delta, int64_t index) override {
     std::string out = "data: ";
     JsonWriter json(out);
-    begin(json, "chat.completion.chunk");
-    json.key("choices").begin_array().begin().key("index").number(index).key("delta").begin();
-    if (!begun_[static_cast<size_t>(index)]) {
-      begun_[static_cast<size_t>(index)] = true;
-      json.key("role").plain("assistant");
-    }
-    if (!delta.reasoning.empty()) json.key("reasoning_content").string(delta.reasoning);
-    if (!delta.content.empty()) json.key("content").string(delta.content);
-    if (!delta.calls.empty()) write_calls(json, delta.calls, index, true);
-    json.end();
-    if (logprobs_) write_logprobs(json, delta.tokens);
-    json.key("finish_reason");
-    delta.finish ? json.string(*delta.finish) : json.null();
-    json.end().end_array();
+    begin(json, true);
+    json.key("choices").begin_array();
+    write_part(json, delta, index);
+    json.end_array();
     if (usage_) json.key("usage").null();
     json.end();
     return out + "\n\n";
@@ -81,7 +71,7 @@ class ChatWriter : public AnswerWriter {
     if (usage_) {
       out = "data: ";
       JsonWriter json(out);
-      begin(json, "chat.completion.chunk");
+      begin(json, true);
       json.key("choices").begin_array().end_array();
       write_usage(json, totals);
       json.end();
@@ -95,24 +85,9 @@ class ChatWriter : public AnswerWriter {
   std::string body(const std::vector<Delta>& whole, const AnswerTotals& totals) override {
     std::string out;
     JsonWriter json(out);
-    begin(json, "chat.completion");
+    begin(json, false);
     json.key("choices").begin_array();
-    for (size_t i = 0; i < whole.size(); ++i) {
-      const Delta& answer = whole[i];
-      json.begin().key("index").number(static_cast<uint64_t>(i)).key("message").begin();
-      json.key("role").plain("assistant").key("content");
-      answer.content.empty() && !answer.calls.empty() ? json.null() : json.string(answer.content);
-      if (!answer.reasoning.empty()) json.key("reasoning_content").string(answer.reasoning);
-      json.key("refusal").null();
-      if (!answer.calls.empty()) write_calls(json, answer.calls, static_cast<int64_t>(i), false);
-      json.end();
-      if (logprobs_) {
-        write_logprobs(json, answer.tokens);
-      } else {
-        json.key("logprobs").null();
-      }
-      json.key("finish_reason").string(answer.finish.value_or("stop")).end();
-    }
+    for (size_t i = 0; i < whole.size(); ++i) write_whole(json, whole[i], static_cast<int64_t>(i));
     json.end_array();
     write_usage(json, totals);
     json.end();
@@ -123,10 +98,69 @@ class ChatWriter : public AnswerWriter {
   std::string padding(size_t bytes) const override { return ":" + std::string(bytes - 3, ' ') + "\n\n"; }
   size_t padding_least() const override { return 3; }
 
+ protected:
+  virtual void begin(JsonWriter& json, bool chunk) const = 0;
+  virtual void write_part(JsonWriter& json, const Delta& delta, int64_t index) = 0;
+  virtual void write_whole(JsonWriter& json, const Delta& answer, int64_t index) = 0;
+
+  // True once for each choice.
+  bool begins(int64_t index) {
+    if (begun_[static_cast<size_t>(index)]) return false;
+    begun_[static_cast<size_t>(index)] = true;
+    return true;
+  }
+  static void write_finish(JsonWriter& json, const Delta& delta) {
+    json.key("finish_reason");
+    delta.finish ? json.string(*delta.finish) : json.null();
+  }
+
+  const AnswerHead head_;
+  const Tokenizer& tokenizer_;
+  const bool usage_, logprobs_;
+
  private:
-  void begin(JsonWriter& json, std::string_view object) const {
-    json.begin().key("id").string(head_.id).key("object").plain(object).key("created").number(head_.created);
-    json.key("model").string(head_.model).key("system_fingerprint").plain("vitrine");
+  std::vector<bool> begun_;
+};
+
+class ChatWriter : public OpenAiWriter {
+ public:
+  ChatWriter(AnswerHead head, const ChatRequest& request, const Tokenizer& tokenizer)
+      : OpenAiWriter(std::move(head), request, tokenizer), calls_(static_cast<size_t>(request.choices)) {}
+
+ private:
+  void begin(JsonWriter& json, bool chunk) const override {
+    json.begin().key("id").string(head_.id).key("object").plain(chunk ? "chat.completion.chunk" : "chat.completion");
+    json.key("created").number(head_.created).key("model").string(head_.model);
+    json.key("system_fingerprint").plain("vitrine");
+  }
+
+  void write_part(JsonWriter& json, const Delta& delta, int64_t index) override {
+    json.begin().key("index").number(index).key("delta").begin();
+    if (begins(index)) json.key("role").plain("assistant");
+    if (!delta.reasoning.empty()) json.key("reasoning_content").string(delta.reasoning);
+    if (!delta.content.empty()) json.key("content").string(delta.content);
+    if (!delta.calls.empty()) write_calls(json, delta.calls, index, true);
+    json.end();
+    if (logprobs_) write_logprobs(json, delta.tokens);
+    write_finish(json, delta);
+    json.end();
+  }
+
+  void write_whole(JsonWriter& json, const Delta& answer, int64_t index) override {
+    json.begin().key("index").number(index).key("message").begin();
+    json.key("role").plain("assistant").key("content");
+    answer.content.empty() && !answer.calls.empty() ? json.null() : json.string(answer.content);
+    if (!answer.reasoning.empty()) json.key("reasoning_content").string(answer.reasoning);
+    json.key("refusal").null();
+    if (!answer.calls.empty()) write_calls(json, answer.calls, index, false);
+    json.end();
+    if (logprobs_) {
+      write_logprobs(json, answer.tokens);
+    } else {
+      json.key("logprobs").null();
+    }
+    write_finish(json, answer);
+    json.end();
   }
 
   void write_calls(JsonWriter& json, const std::vector<ToolCall>& calls, int64_t index, bool with_index) {
@@ -158,84 +192,29 @@ class ChatWriter : public AnswerWriter {
     json.end_array().key("refusal").null().end();
   }
 
-  const AnswerHead head_;
-  const Tokenizer& tokenizer_;
-  const bool usage_, logprobs_;
-  std::vector<bool> begun_;
-  std::vector<int64_t> calls_;
+  std::vector<int64_t> calls_;  // given so far, of each choice
 };
 
-class CompletionWriter : public AnswerWriter {
+class CompletionWriter : public OpenAiWriter {
  public:
   CompletionWriter(AnswerHead head, const ChatRequest& request, const Tokenizer& tokenizer)
-      : head_(std::move(head)),
-        tokenizer_(tokenizer),
-        usage_(request.include_usage),
-        logprobs_(request.sampling.top_logprobs >= 0),
-        echo_(request.suffix_echo),
-        begun_(static_cast<size_t>(request.choices)),
+      : OpenAiWriter(std::move(head), request, tokenizer),
+        echo_(request.echoed),
         offsets_(static_cast<size_t>(request.choices)) {}
 
-  std::string_view content_type(bool stream) const override {
-    return stream ? "text/event-stream" : "application/json";
-  }
-  std::string event(const Delta& delta, int64_t index) override {
-    std::string out = "data: ";
-    JsonWriter json(out);
-    begin(json);
-    json.key("choices").begin_array();
-    write_choice(json, delta, index);
-    json.end_array();
-    if (usage_) json.key("usage").null();
-    json.end();
-    return out + "\n\n";
-  }
-  std::string end(const AnswerTotals& totals) override {
-    std::string out;
-    if (usage_) {
-      out = "data: ";
-      JsonWriter json(out);
-      begin(json);
-      json.key("choices").begin_array().end_array();
-      write_usage(json, totals);
-      json.end();
-      out += "\n\n";
-    }
-    return out + "data: [DONE]\n\n";
-  }
-  std::string error_event(const Error& error) override { return "data: " + openai_error(error, 500) + "\n\n"; }
-  std::string body(const std::vector<Delta>& whole, const AnswerTotals& totals) override {
-    std::string out;
-    JsonWriter json(out);
-    begin(json);
-    json.key("choices").begin_array();
-    for (size_t i = 0; i < whole.size(); ++i) write_choice(json, whole[i], static_cast<int64_t>(i));
-    json.end_array();
-    write_usage(json, totals);
-    json.end();
-    return out;
-  }
-  std::string padding(size_t bytes) const override { return ":" + std::string(bytes - 3, ' ') + "\n\n"; }
-  size_t padding_least() const override { return 3; }
-
  private:
-  void begin(JsonWriter& json) const {
+  void begin(JsonWriter& json, bool) const override {
     json.begin().key("id").string(head_.id).key("object").plain("text_completion");
     json.key("created").number(head_.created).key("model").string(head_.model);
   }
-  void write_choice(JsonWriter& json, const Delta& delta, int64_t index) {
-    std::string text;
-    if (!begun_[static_cast<size_t>(index)]) {
-      begun_[static_cast<size_t>(index)] = true;
-      text = echo_;
-    }
-    text += delta.content;
+  void write_part(JsonWriter& json, const Delta& delta, int64_t index) override {
+    const std::string text = (begins(index) ? echo_ : std::string()) + delta.content;
     json.begin().key("text").string(text).key("index").number(index).key("logprobs");
     logprobs_ ? write_logprobs(json, delta.tokens, index) : void(json.null());
-    json.key("finish_reason");
-    delta.finish ? json.string(*delta.finish) : json.null();
+    write_finish(json, delta);
     json.end();
   }
+  void write_whole(JsonWriter& json, const Delta& answer, int64_t index) override { write_part(json, answer, index); }
   void write_logprobs(JsonWriter& json, const std::vector<Sampled>& tokens, int64_t index) {
     json.begin().key("tokens").begin_array();
     for (const Sampled& token : tokens) json.string(tokenizer_.bytes(token.id));
@@ -257,12 +236,8 @@ class CompletionWriter : public AnswerWriter {
     json.end_array().end();
   }
 
-  const AnswerHead head_;
-  const Tokenizer& tokenizer_;
-  const bool usage_, logprobs_;
   const std::string echo_;
-  std::vector<bool> begun_;
-  std::vector<size_t> offsets_;
+  std::vector<size_t> offsets_;  // in the text, of each choice
 };
 
 }  // namespace

@@ -3,7 +3,7 @@
 OpenAI's and Ollama's clients for Python and, where node has them, for JavaScript. What the audit reports must be what
 these clients really sent, and nothing must have left.
 
-circle_test.py PROGRAM BUILD_FOLDER [MODEL]
+circle_test.py PROGRAM BUILD_FOLDER
 """
 import json
 import os
@@ -11,19 +11,11 @@ import shutil
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(sys.argv[2], "peers", "python"))
-from server import Server, skip  # noqa: E402
-
-try:
-    import ollama
-    import openai
-except ImportError as error:
-    skip(f"{error}: ./dev setup --tests installs the clients")
+from server import Server, published, smollm2
 
 PROGRAM, BUILD = sys.argv[1:3]
-MODEL = sys.argv[3] if len(sys.argv) > 3 else os.path.join(BUILD, "models", "SmolLM2-135M-Instruct.gguf")
-if not os.path.exists(MODEL):
-    skip(f"{MODEL} is not there: ./dev model smollm2")
+MODEL = smollm2(BUILD)
+ollama, openai = published(BUILD, "ollama", "openai")
 PEERS = os.path.join(BUILD, "peers")
 KEY = "sk-test-0123456789abcdef0123456789abcdef"
 NODE = """

@@ -1,6 +1,6 @@
 """The published clients of OpenAI and Ollama (PyPI) against `vitrine serve`: what they are told, event by event.
 
-clients_test.py PROGRAM BUILD_FOLDER [MODEL]
+clients_test.py PROGRAM BUILD_FOLDER
 """
 import json
 import os
@@ -9,19 +9,11 @@ import threading
 import time
 import urllib.request
 
-sys.path.insert(0, os.path.join(sys.argv[2], "peers", "python"))
-from server import Server, skip  # noqa: E402
-
-try:
-    import ollama
-    import openai
-except ImportError as error:
-    skip(f"{error}: ./dev setup --tests installs the clients")
+from server import Server, published, smollm2
 
 PROGRAM, BUILD = sys.argv[1:3]
-MODEL = sys.argv[3] if len(sys.argv) > 3 else os.path.join(BUILD, "models", "SmolLM2-135M-Instruct.gguf")
-if not os.path.exists(MODEL):
-    skip(f"{MODEL} is not there: ./dev model smollm2")
+MODEL = smollm2(BUILD)
+ollama, openai = published(BUILD, "ollama", "openai")
 
 HERMES = os.path.join(os.path.dirname(__file__), "hermes.jinja")
 ASK = [{"role": "user", "content": "Name three colours."}]

@@ -1,6 +1,6 @@
 """`vitrine serve --upstream` in front of a real second engine (llama.cpp from npm): answers, keys, leaving, a dead upstream.
 
-gateway_test.py PROGRAM BUILD_FOLDER [MODEL]
+gateway_test.py PROGRAM BUILD_FOLDER
 """
 import json
 import os
@@ -11,19 +11,12 @@ import time
 import urllib.error
 import urllib.request
 
-sys.path.insert(0, os.path.join(sys.argv[2], "peers", "python"))
-from server import Server, skip  # noqa: E402
-
-try:
-    import openai
-except ImportError as error:
-    skip(f"{error}: ./dev setup --tests installs the clients")
+from server import Server, published, skip, smollm2
 
 PROGRAM, BUILD = sys.argv[1:3]
-MODEL = sys.argv[3] if len(sys.argv) > 3 else os.path.join(BUILD, "models", "SmolLM2-135M-Instruct.gguf")
+MODEL = smollm2(BUILD)
+(openai,) = published(BUILD, "openai")
 PEERS = os.path.join(BUILD, "peers")
-if not os.path.exists(MODEL):
-    skip(f"{MODEL} is not there: ./dev model smollm2")
 if shutil.which("node") is None or not os.path.isdir(os.path.join(PEERS, "node_modules", "node-llama-cpp")):
     skip("node-llama-cpp is not there: ./dev setup --tests installs it")
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-from server import Server, model_path, skip
+from server import Server, skip, smollm2
 
 VITRINE, BUILD = sys.argv[1:3]
 PICTURES = sys.argv[4] if len(sys.argv) > 4 else ""
@@ -148,9 +148,7 @@ def main():
         skip("playwright-core is not installed (./dev setup --tests)")
     playwright, chromium = os.path.realpath(playwright), shutil.which("chromium")
     with tempfile.TemporaryDirectory() as folder:
-        model = model_path(BUILD, None)  # a model with random weights writes nothing that can be seen coming
-        if not model:
-            skip("SmolLM2 is not there (./dev model smollm2)")
+        model = smollm2(BUILD)  # a model with random weights writes nothing that can be seen coming
         name = "smollm2-135m-instruct" if PICTURES else "test-model"
         with Server(VITRINE, model, *SHORT, name=name) as server:
             headers_of_the_page(server)

@@ -1,4 +1,5 @@
 """A `vitrine serve` of its own for a test: a free port, a tap in a temporary folder, stopped at the end."""
+import importlib
 import os
 import re
 import shutil
@@ -14,12 +15,21 @@ def skip(reason):
     sys.exit(77)
 
 
-def model_path(build, synthetic):
-    """SmolLM2 where `./dev model smollm2` or `./dev setup --tests` has put it, else a small model with random weights."""
-    real = os.path.join(build, "models", "SmolLM2-135M-Instruct.gguf")
-    if os.path.exists(real):
-        return real
-    return synthetic() if synthetic else None
+def smollm2(build):
+    """The real chat model; the test is skipped without it."""
+    path = os.path.join(build, "models", "SmolLM2-135M-Instruct.gguf")
+    if not os.path.exists(path):
+        skip(f"{path} is not there: ./dev model smollm2")
+    return path
+
+
+def published(build, *names):
+    """The modules of the clients (PyPI) that `./dev setup --tests` installs; the test is skipped without them."""
+    sys.path.insert(0, os.path.join(build, "peers", "python"))
+    try:
+        return [importlib.import_module(name) for name in names]
+    except ImportError as error:
+        skip(f"{error}: ./dev setup --tests installs the clients")
 
 
 class Server:
@@ -36,7 +46,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def command(self, program, model, options):
-        return [program, "serve", "-m", model, "--listen", "127.0.0.1:0", "--name", self.name, *options]
+        listen = [] if "--listen" in options else ["--listen", "127.0.0.1:0"]
+        return [program, "serve", "-m", model, *listen, "--name", self.name, *options]
 
     def text(self):
         self.log.flush()
