@@ -2,15 +2,12 @@
 // runs the server. Prints one JSON object: {checks: [{name, ok, why}], page, stream, rows, count}.
 //
 //   node page_browser.mjs PLAYWRIGHT CHROMIUM URL [--key KEY] [--pictures FOLDER]
-import { createRequire } from "node:module";
+import { answers, ask, askAndStop, launch, until } from "./browser.mjs";
 
 const [playwright, executablePath, url, ...rest] = process.argv.slice(2);
 const option = (name) => (rest.includes(name) ? rest[rest.indexOf(name) + 1] : "");
-const { chromium } = createRequire(import.meta.url)(playwright);
 const pictures = option("--pictures");
-const origin = new URL(url).origin;
 const checks = [];
-const PATIENCE = 240_000; // the machine may be busy
 
 const check = (name, ok, why = "") => checks.push({ name, ok: Boolean(ok), why: String(why).slice(0, 600) });
 const metric = async (name) => {
@@ -18,45 +15,9 @@ const metric = async (name) => {
   return Number(text.match(new RegExp(`^vitrine_${name} (.*)$`, "m"))?.[1]);
 };
 const key = () => (option("--key") ? { authorization: `Bearer ${option("--key")}` } : {});
-async function until(condition, ms = PATIENCE) {
-  for (const end = Date.now() + ms; Date.now() < end; ) {
-    if (await condition()) return true;
-    await new Promise((done) => setTimeout(done, 100));
-  }
-  return false;
-}
 
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+const { browser, open, origin } = await launch(playwright, executablePath, url);
 
-// A page and what it did that it must not: errors, violations of its policy, requests to others.
-async function open(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options });
-  context.setDefaultTimeout(PATIENCE);
-  const page = await context.newPage();
-  page.wrong = [];
-  page.on("console", (message) => message.type() === "error" && page.wrong.push(`console: ${message.text()}`));
-  page.on("pageerror", (error) => page.wrong.push(`error: ${error.message}`));
-  context.on("request", (request) => {
-    if (!request.url().startsWith("data:") && new URL(request.url()).origin !== origin) page.wrong.push(`elsewhere: ${request.url()}`);
-  });
-  await page.addInitScript(() => addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`)));
-  await page.goto(url);
-  return page;
-}
-
-const answers = (page) => page.locator(".message.assistant:not(.writing) .foot");
-async function ask(page, text, ms = PATIENCE) {
-  const before = await answers(page).count();
-  await page.locator("#prompt").fill(text);
-  await page.locator("#prompt").press("Enter");
-  return until(async () => (await answers(page).count()) > before, ms);
-}
-// An answer for the picture: a small model does not always find an end.
-async function askAndStop(page, text) {
-  if (await ask(page, text, 20_000)) return;
-  await page.keyboard.press("Escape");
-  await until(async () => (await page.locator(".writing").count()) === 0);
-}
 const picture = async (page, name) => {
   if (pictures) await page.screenshot({ path: `${pictures}/${name}.png` });
 };

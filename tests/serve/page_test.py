@@ -10,16 +10,15 @@ import http.client
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 
-from server import Server, skip, smollm2
+from browser import Browser
+from server import Server, smollm2
 
 VITRINE, BUILD = sys.argv[1:3]
 PICTURES = sys.argv[4] if len(sys.argv) > 4 else ""
-HERE = os.path.dirname(os.path.abspath(__file__))
 SHORT = ("--context", "512")  # a small model does not always find an end
 KEY = "a-key-for-this-test-0123456789"
 FAILURES = []
@@ -72,13 +71,11 @@ def headers_of_the_page(server):
     check("the lock is measured on every thread", lock["locked"] and lock["threads"] == lock["filtered"] > 1, body)
 
 
-def browse(server, playwright, chromium, *flags):
-    out = subprocess.run(["node", os.path.join(HERE, "page_browser.mjs"), playwright, chromium, server.url + "/", *flags],
-                         stdout=subprocess.PIPE, timeout=800)
-    if not out.stdout:
-        check("the browser", False, f"exit code {out.returncode}")
+def browse(server, browser, *flags):
+    result = browser.run("page_browser.mjs", server.url + "/", *flags)
+    if result is None:
+        check("the browser", False)
         return {}
-    result = json.loads(out.stdout)
     for one in result["checks"]:
         check(one["name"], one["ok"], one["why"])
     return result
@@ -139,20 +136,13 @@ def ends_with_a_follower(server):
 
 
 def main():
-    for tool in ("node", "chromium"):
-        if not shutil.which(tool):
-            skip(f"{tool} is not installed (./dev setup --tests)")
-    folders = [os.path.join(BUILD, "peers/node_modules"), os.path.join(HERE, "../../examples/aster/lab/node_modules")]
-    playwright = next((os.path.join(folder, "playwright-core") for folder in folders if os.path.isdir(os.path.join(folder, "playwright-core"))), None)
-    if not playwright:
-        skip("playwright-core is not installed (./dev setup --tests)")
-    playwright, chromium = os.path.realpath(playwright), shutil.which("chromium")
+    browser = Browser(BUILD)
     with tempfile.TemporaryDirectory() as folder:
         model = smollm2(BUILD)  # a model with random weights writes nothing that can be seen coming
         name = "smollm2-135m-instruct" if PICTURES else "test-model"
         with Server(VITRINE, model, *SHORT, name=name) as server:
             headers_of_the_page(server)
-            result = browse(server, playwright, chromium, *(["--pictures", PICTURES] if PICTURES else []))
+            result = browse(server, browser, *(["--pictures", PICTURES] if PICTURES else []))
             ends_with_a_follower(server)
             if result.get("stream"):
                 same_as_fields(result, server.tap)
@@ -164,7 +154,7 @@ def main():
         with Server(VITRINE, model, "--api-keys", keys, *SHORT, tap=False) as server:  # the panel needs no log
             check("fields and connections ask for the key",
                   [get(server, where)[0].status for where in ("/page/fields?page=0", "/page/connections", "/")] == [401, 401, 200])
-            browse(server, playwright, chromium, "--key", KEY)
+            browse(server, browser, "--key", KEY)
             server.stop()
         with Server(VITRINE, model, "--no-page", "--no-lockdown", tap=False) as server:
             check("--no-page", [get(server, where)[0].status for where in ("/", "/page/app.js", "/healthz")] == [404, 404, 200])
