@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <list>
+#include <unordered_map>
 
 #include "engine/answer_constraint.h"
 #include "engine/model_text.h"
@@ -79,7 +80,8 @@ struct Engine::State {
 
   // ---- admission
   bool start(Sequence& sequence);
-  void drop_oldest_kept(const Kept* except);
+  bool drop_oldest_kept(const Kept* except);
+  int64_t pages_of_kept(std::span<const int32_t> but) const;
   // ---- a step
   void admit();
   SequenceOutput take_token(Sequence& sequence, std::span<float> logits);
@@ -203,51 +205,67 @@ std::optional<SequenceUsage> Engine::usage(SequenceId id) const {
   return look(state_->waiting);
 }
 
-void Engine::State::drop_oldest_kept(const Kept* except) {
+bool Engine::State::drop_oldest_kept(const Kept* except) {
   for (auto at = kept.begin(); at != kept.end(); ++at) {
     if (&*at == except) continue;
     runner->kv().release(at->blocks);
     kept.erase(at);
-    return;
+    return true;
   }
+  return false;
 }
 
-// Pages for everything it may generate; the longest prefix that a kept or a
-// running sequence has computed is shared. False when it must wait for others to end.
+// How many pages only kept sequences hold, without those of `but`.
+int64_t Engine::State::pages_of_kept(std::span<const int32_t> but) const {
+  std::unordered_map<int32_t, int32_t> holders;
+  for (const Kept& one : kept) {
+    for (const int32_t page : one.blocks.pages) ++holders[page];
+  }
+  for (const int32_t page : but) holders.erase(page);
+  const PagePool& pool = runner->kv().pool();
+  return std::count_if(holders.begin(), holders.end(),
+                       [&pool](const auto& page) { return page.second == pool.holders(page.first); });
+}
+
+// Pages for everything it may generate; the longest prefix that a kept or a running sequence has
+// computed is shared, or taken over where both do not fit. False, and nothing changed, when it must
+// wait for others to end.
 bool Engine::State::start(Sequence& sequence) {
   PagedKvCache& kv = runner->kv();
   // The last token of a prompt is always computed: its logits are wanted.
   const std::span<const TokenId> reusable = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   const std::string& salt = sequence.request.cache_salt;
   const KvBlocks* source = nullptr;
-  const Kept* kept_source = nullptr;
+  Kept* kept_source = nullptr;
   size_t shared = 0;
-  const auto consider = [&](std::span<const TokenId> tokens, const KvBlocks& blocks, const Kept* owner) {
+  const auto consider = [&](std::span<const TokenId> tokens, const KvBlocks& blocks, Kept* owner) {
     const size_t common = common_prefix(tokens.first(static_cast<size_t>(blocks.tokens)), reusable);
     if (common <= shared) return;
     shared = common;
     source = &blocks;
     kept_source = owner;
   };
-  for (const Kept& other : kept) {
+  for (Kept& other : kept) {
     if (other.salt == salt) consider(other.tokens, other.blocks, &other);
   }
   for (const auto& other : running) {
     if (other->request.cache_salt == salt) consider(other->tokens, other->blocks, nullptr);
   }
   const int64_t total = static_cast<int64_t>(sequence.tokens.size()) + sequence.request.max_tokens;
-  while (kv.pages_for(total) - static_cast<int64_t>(shared) / kv.page_tokens() > kv.pool().free()) {
-    if (kept.empty()) return false;
-    if (kept.size() == 1 && kept_source != nullptr) {
-      source = nullptr;
-      kept_source = nullptr;
-      shared = 0;
-    }
-    drop_oldest_kept(kept_source);
+  const size_t shared_pages = shared / static_cast<size_t>(kv.page_tokens());
+  const int64_t wanted = kv.pages_for(total) - static_cast<int64_t>(shared_pages);
+  const auto still_shared = source ? std::span(source->pages).first(shared_pages) : std::span<const int32_t>();
+  if (wanted > kv.pool().free() + pages_of_kept(still_shared)) return false;
+  while (wanted > kv.pool().free() && drop_oldest_kept(kept_source)) {
   }
-  if (source != nullptr && kv.fork(*source, static_cast<int64_t>(shared), sequence.blocks)) {
-    sequence.usage.cached_tokens = sequence.blocks.tokens;
+  const auto prefix = static_cast<int64_t>(shared);
+  if (kept_source != nullptr && wanted > kv.pool().free()) {
+    kv.take_over(kept_source->blocks, prefix, sequence.blocks);
+    kept.remove_if([kept_source](const Kept& one) { return &one == kept_source; });
+  } else if (source != nullptr) {
+    kv.fork(*source, prefix, sequence.blocks);
   }
+  sequence.usage.cached_tokens = sequence.blocks.tokens;
   return kv.reserve(sequence.blocks, total);
 }
 

@@ -34,7 +34,7 @@ struct EngineOptions {
       1;  // finished ones whose cache stays for prompts that begin alike; those that run are shared too
   Type cache_type = Type::f16;
   bool zero_freed_pages = false;
-  std::string chat_template;  // Jinja source in place of the files' own
+  std::string chat_template = {};  // Jinja source in place of the files' own
 };
 
 using SequenceId = uint64_t;

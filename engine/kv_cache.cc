@@ -68,6 +68,24 @@ bool PagedKvCache::fork(const KvBlocks& from, int64_t tokens, KvBlocks& to) {
   return true;
 }
 
+void PagedKvCache::take_over(KvBlocks& from, int64_t tokens, KvBlocks& to) {
+  to = std::move(from);
+  from = {};
+  to.tokens = tokens;
+  shrink(to);
+  const int64_t behind = tokens % page_tokens();
+  if (behind == 0 || pool_.holders(to.pages.back()) == 1) return;
+  const int32_t read_by_others = to.pages.back();
+  to.pages.pop_back();
+  if (const auto page = pool_.take()) {
+    copy_page(read_by_others, *page);
+    to.pages.push_back(*page);
+  } else {
+    to.tokens -= behind;
+  }
+  drop(read_by_others);
+}
+
 void PagedKvCache::drop(int32_t page) {
   if (pool_.drop(page) && options_.zero_freed_pages) copy_page(pool_.size(), page);
 }

@@ -64,6 +64,9 @@ class PagedKvCache {
   // last one copied. False, and nothing done, when there is no page for the copy.
   // REQUIRES: tokens <= from.tokens.
   bool fork(const KvBlocks& from, int64_t tokens, KvBlocks& to);
+  // As fork(), and `from` is released: what `to` has then takes the fewest pages. The page they part in
+  // moves unless others hold it: then `to` gets a copy, or without a page for that the full pages alone.
+  void take_over(KvBlocks& from, int64_t tokens, KvBlocks& to);
   // Gives back the pages behind the stored positions.
   void shrink(KvBlocks& blocks);
   void release(KvBlocks& blocks);

@@ -11,6 +11,7 @@
 #include "engine/gguf_writer.h"
 #include "tests/engine/gguf_from_weights.h"
 #include "tests/engine/model_fixture.h"
+#include "tests/engine/trace_ops.h"
 
 namespace vitrine {
 namespace {
@@ -168,6 +169,59 @@ TEST_F(EngineTest, APromptThatBeginsAlikeIsNotReadAgain) {
   Request stranger = greedy(longer, 3);
   stranger.cache_salt = "another tenant";
   EXPECT_EQ(one(*engine, stranger).usage.cached_tokens, 0);
+}
+
+// What a chat with a reasoning model asks: every turn may fill the context, and what was thought is not
+// part of the next prompt, which so parts from the kept sequence where the answer began, inside a page.
+TEST_F(EngineTest, AConversationIsReadOnceThoughEachAnswerMayFillTheCache) {
+  TraceOps counted(*ops_);
+  const auto computed = [&counted] {
+    int64_t tokens = 0;
+    for (const Traced& one : counted.trace) tokens += one.op == "embed" ? one.ne[1] : 0;
+    counted.trace.clear();
+    return tokens;
+  };
+  const EngineOptions options = {.context = 128, .cache_tokens = 128, .sequences = 1};
+  auto opened = Engine::open(path_, counted, options);
+  ASSERT_TRUE(opened.has_value()) << opened.error().to_string();
+  std::vector<TokenId> prompt = kPrompt;  // 19 tokens: its end lies inside a page
+  size_t read = 0;
+  for (int turn = 0; turn < 3; ++turn) {
+    const auto id = (*opened)->add(greedy(prompt, 0)).value();
+    std::map<SequenceId, Answer> answers;
+    for (int i = 0; i < 20 + turn; ++i) step(**opened, answers);
+    (*opened)->cancel(id);  // as an end token would: what it may still have written was never needed
+    step(**opened, answers);
+    const Answer answer = answers[id];
+    EXPECT_EQ(answer.usage.cached_tokens, static_cast<int64_t>(read)) << "turn " << turn;
+    // What is new of the prompt, then each token of the answer but the last.
+    EXPECT_EQ(computed(), static_cast<int64_t>(prompt.size() - read + answer.tokens.size() - 1)) << "turn " << turn;
+    // The same tokens as an engine gives that has read nothing before.
+    EXPECT_EQ(answer.tokens, one(*open(), greedy(prompt, 20 + turn)).tokens) << "turn " << turn;
+    read = prompt.size();
+    // The next turn: the end of the answer without what came before it, and a question.
+    prompt.push_back(answer.tokens[0] == 1 ? 2 : 1);
+    prompt.insert(prompt.end(), answer.tokens.end() - 5, answer.tokens.end());
+    prompt.insert(prompt.end(), {7, 8});
+  }
+}
+
+// Waiting for others costs no kept sequence: what it begins like is still there when its turn comes.
+TEST_F(EngineTest, WaitingForPagesKeepsThePrefix) {
+  EngineOptions options = {.context = 128, .cache_tokens = 128, .sequences = 2, .kept_sequences = 2};
+  const auto engine = open(options);
+  one(*engine, greedy(kPrompt, 10));  // kept: 28 tokens in two pages
+  const std::vector<TokenId> other(kPrompt.rbegin(), kPrompt.rend());
+  const auto long_one = engine->add(greedy(other, 70)).value();  // six of the eight pages
+  std::map<SequenceId, Answer> answers;
+  step(*engine, answers);
+  std::vector<TokenId> longer = kPrompt;
+  longer.insert(longer.end(), {1, 2, 3});
+  const auto waits = engine->add(greedy(longer, 60)).value();
+  while (engine->busy()) step(*engine, answers);
+  EXPECT_EQ(answers[long_one].tokens.size(), 70u);
+  EXPECT_GE(answers[waits].usage.cached_tokens, static_cast<int64_t>(kPrompt.size()));
+  EXPECT_EQ(answers[waits].tokens, one(*open(), greedy(longer, 60)).tokens);
 }
 
 TEST_F(EngineTest, CancelledSequencesEndAndGiveTheirPagesBack) {

@@ -82,6 +82,49 @@ TEST_F(PagedKvCacheTest, ForkWithoutAPageForTheCopyDoesNothing) {
   EXPECT_EQ(kv.pool().holders(from.pages[0]), 2);
 }
 
+TEST_F(PagedKvCacheTest, TakingOverNeedsNoPage) {
+  PagedKvCache kv = cache(64);
+  KvBlocks from, to;
+  ASSERT_TRUE(kv.reserve(from, 64));
+  from.tokens = 60;
+  const std::vector<int32_t> pages = from.pages;
+  kv.take_over(from, 20, to);
+  EXPECT_TRUE(from.pages.empty());
+  EXPECT_EQ(to.tokens, 20);
+  EXPECT_EQ(to.pages, std::vector(pages.begin(), pages.begin() + 2));
+  EXPECT_EQ(kv.pool().free(), 2);
+  EXPECT_TRUE(kv.reserve(to, 64));
+}
+
+TEST_F(PagedKvCacheTest, WhatOthersReadIsCopiedWhenTakenOver) {
+  PagedKvCache kv = cache(64);
+  KvBlocks from, reader, to;
+  ASSERT_TRUE(kv.reserve(from, 64));
+  from.tokens = 64;
+  ASSERT_TRUE(kv.fork(from, 32, reader));
+  const std::vector<int32_t> pages = from.pages;
+  kv.take_over(from, 20, to);
+  EXPECT_EQ(to.tokens, 20);
+  EXPECT_EQ(to.pages[0], pages[0]);
+  EXPECT_NE(to.pages[1], pages[1]);
+  EXPECT_EQ(kv.pool().holders(pages[1]), 1);  // the reader's
+  EXPECT_EQ(kv.pool().free(), 1);
+}
+
+TEST_F(PagedKvCacheTest, WithoutAPageForTheCopyFullPagesAreTakenOver) {
+  PagedKvCache kv = cache(64);
+  KvBlocks from, reader, other, to;
+  ASSERT_TRUE(kv.reserve(from, 48));
+  from.tokens = 48;
+  ASSERT_TRUE(kv.fork(from, 48, reader));
+  ASSERT_TRUE(kv.reserve(other, 16));
+  kv.take_over(from, 20, to);
+  EXPECT_EQ(to.tokens, 16);
+  EXPECT_EQ(to.pages, std::vector(reader.pages.begin(), reader.pages.begin() + 1));
+  for (KvBlocks* blocks : {&reader, &other, &to}) kv.release(*blocks);
+  EXPECT_EQ(kv.pool().free(), kv.pool().size());
+}
+
 TEST_F(PagedKvCacheTest, FreedPagesAreZeroedWhenAsked) {
   for (const bool zero : {false, true}) {
     PagedKvCache kv = cache(32, zero);
