@@ -78,7 +78,8 @@ Result<ChatValue> read_message(const ChatValue& value, const std::string& where)
                 "the role " + printable(*role) + " is none of system, developer, user, assistant, tool",
                 members.place("role"));
   }
-  ChatMap message = {{"role", *role}};
+  ChatMap message;
+  message.emplace_back("role", *role);
   auto text = content_text(content != nullptr ? *content : ChatValue(), members.place("content"));
   if (!text) return tl::make_unexpected(text.error());
   message.emplace_back("content", std::move(*text));
