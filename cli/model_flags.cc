@@ -14,30 +14,40 @@
 namespace vitrine::cli {
 namespace {
 
-// limit: the model needs more than the GPU has free; says what would fit.
-Status fits(const std::string& path, const EngineOptions& options, const CudaDevice& device) {
-  const auto weights = Weights::open(path);
-  if (!weights) return tl::make_unexpected(weights.error());
-  const auto bytes = WeightBytes::of(*weights);
+// limit: the device's part of the model needs more than the GPU has free; says what would fit.
+Status fits(const std::string& path, const Weights& weights, const EngineOptions& options, const CudaDevice& device) {
+  const auto bytes = WeightBytes::of(weights);
   if (!bytes) return tl::make_unexpected(bytes.error());
-  const ModelConfig& config = weights->config();
+  const ModelConfig& config = weights.config();
   Workload workload;
   workload.context = static_cast<uint32_t>(options.context > 0 ? options.context : std::min(config.context, 8192u));
   workload.batch = static_cast<uint32_t>(options.sequences);
   workload.cache = options.cache_type;
-  const PlanResult p =
-      plan(config, *bytes, workload, Hardware{.name = device.name, .memory = static_cast<double>(device.memory_free)});
+  const Hardware gpu{.name = device.name, .memory = static_cast<double>(device.memory_free)};
+  const PlanResult p = plan(config, *bytes, workload, gpu, options.placement);
   if (p.fits) return {};
-  std::string text = fmt::format(
-      "{} needs {} of weights and {} of cache; {} has {} free", path, quantity(static_cast<double>(p.weights), "B"),
-      quantity(static_cast<double>(p.cache), "B"), device.name, quantity(static_cast<double>(device.memory_free), "B"));
-  if (p.longest_context) text += fmt::format(". --context {} would fit", *p.longest_context);
-  if (p.best_type) text += fmt::format(". The same model in {} would fit", type_name(p.best_type->type));
-  text += fmt::format(". {} of its {} layers would", p.layers_on_device, config.layers);
-  return fail(ErrorCode::limit, text);
+  return fail(ErrorCode::limit, what_would_fit(path, config, gpu, p));
 }
 
 }  // namespace
+
+std::string what_would_fit(const std::string& path, const ModelConfig& config, const Hardware& gpu,
+                           const PlanResult& p) {
+  const auto bytes = [](uint64_t n) { return quantity(static_cast<double>(n), "B"); };
+  std::string text = fmt::format("{} needs {} of weights and {} of cache on the device; {} has {} free", path,
+                                 bytes(p.device_weights), bytes(p.device_cache), gpu.name, quantity(gpu.memory, "B"));
+  std::vector<std::string> ways;
+  if (p.longest_context) ways.push_back(fmt::format("--context {}", *p.longest_context));
+  if (p.host_experts) ways.push_back(fmt::format("--cpu-experts {}", *p.host_experts));
+  if (p.layers_on_device > 0) {
+    ways.push_back(fmt::format("--gpu-layers {} (of {})", p.layers_on_device, config.layers));
+  }
+  if (p.best_type) ways.push_back(fmt::format("the same model in {}", type_name(p.best_type->type)));
+  if (ways.empty()) return text + "; nothing of it would fit beside the head";
+  text += ". What would fit: ";
+  for (size_t i = 0; i < ways.size(); ++i) text += (i == 0 ? "" : i + 1 == ways.size() ? ", or " : ", ") + ways[i];
+  return text;
+}
 
 double seconds_since_start() {
   static const auto start = std::chrono::steady_clock::now();
@@ -64,6 +74,16 @@ void ModelFlags::add_to(CLI::App& command) {
   command.add_option("--device", device, "cpu, or cuda: an NVIDIA GPU, when this program was built with CUDA")
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
+  command
+      .add_option("--gpu-layers", gpu_layers,
+                  "cuda: the last N layers and the head are on the GPU, those before on the processor (default: all)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command
+      .add_option("--cpu-experts", cpu_experts,
+                  "cuda: the routed experts of N of the GPU's layers stay in host memory and are computed there")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
   command.add_flag("--deterministic", deterministic,
                    "cuda: the same answer whatever else is computed beside it (the CPU's always is)");
   command.add_flag("-q,--quiet", quiet, "no progress and no speeds on stderr");
@@ -80,22 +100,43 @@ Result<LoadedModel> ModelFlags::load(EngineOptions options) const {
   LoadedModel out;
   options.context = context;
   options.cache_type = cache_type == "f32" ? Type::f32 : cache_type == "bf16" ? Type::bf16 : Type::f16;
+  auto ops = make_cpu_ops({.threads = threads, .isa = {}});
+  if (!ops) return tl::make_unexpected(ops.error());
+  out.ops = std::move(*ops);
   if (device == "cuda") {
     const auto gpu = cuda_device();
     if (!gpu) return tl::make_unexpected(gpu.error());
-    if (Status status = fits(path, options, *gpu); !status) return tl::make_unexpected(status.error());
+    const auto weights = Weights::open(path);
+    if (!weights) return tl::make_unexpected(weights.error());
+    const auto placement = placed(weights->config());
+    if (!placement) return tl::make_unexpected(placement.error());
+    options.placement = *placement;
+    if (Status status = fits(path, *weights, options, *gpu); !status) return tl::make_unexpected(status.error());
+    auto cuda = make_cuda_ops({.deterministic = deterministic});
+    if (!cuda) return tl::make_unexpected(cuda.error());
+    if (options.placement.host_layers > 0 || options.placement.host_experts > 0) {
+      out.host = std::move(out.ops);
+      options.placement.host = out.host.get();
+    }
+    out.ops = std::move(*cuda);
+  } else if (gpu_layers > 0 || cpu_experts > 0) {
+    return fail(ErrorCode::usage, "--gpu-layers and --cpu-experts share a model with a GPU: they need --device cuda");
   }
-  CudaOptions cuda;
-  cuda.deterministic = deterministic;
-  auto ops = device == "cuda" ? make_cuda_ops(cuda) : make_cpu_ops({.threads = threads, .isa = {}});
-  if (!ops) return tl::make_unexpected(ops.error());
-  out.ops = std::move(*ops);
   ProgressBar progress("loading " + std::filesystem::path(path).filename().string(), quiet, "tensors/s", 1);
   auto engine =
       Engine::open(path, *out.ops, options, [&](uint64_t done, uint64_t total) { progress.update(done, total); });
   if (!engine) return tl::make_unexpected(engine.error());
   out.engine = std::move(*engine);
   out.seconds = seconds_since_start() - start;
+  return out;
+}
+
+Result<Placement> ModelFlags::placed(const ModelConfig& config) const {
+  Placement out;
+  const auto layers = static_cast<int64_t>(config.layers);
+  if (cpu_experts > 0 && !config.moe) return fail(ErrorCode::usage, "--cpu-experts: this model has no experts");
+  out.host_layers = static_cast<uint32_t>(gpu_layers == 0 ? 0 : layers - std::min(gpu_layers, layers));
+  out.host_experts = static_cast<uint32_t>(std::min(cpu_experts, layers));
   return out;
 }
 

@@ -10,12 +10,14 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "engine/plan.h"
 #include "kernels/ops.h"
 
 namespace vitrine::cli {
 
 struct LoadedModel {
-  std::unique_ptr<Ops> ops;  // outlives the engine
+  std::unique_ptr<Ops> host;  // with a model shared between GPU and processor: the processor's part
+  std::unique_ptr<Ops> ops;   // both outlive the engine
   std::unique_ptr<Engine> engine;
   double seconds = 0;  // to load
 };
@@ -29,12 +31,20 @@ struct ModelFlags {
   int64_t context = 0;
   std::string cache_type = "f16";
   std::string device = "cpu";  // or cuda
+  int64_t gpu_layers = 0;      // 0: all
+  int64_t cpu_experts = 0;     // layers whose routed experts stay with the processor
   bool deterministic = false;
   bool quiet = false;
 
   void add_to(CLI::App& command);
   Result<LoadedModel> load(EngineOptions options = one_sequence()) const;  // shows progress on stderr
+  // What stays with the host, without the host. usage: not possible with this model.
+  Result<Placement> placed(const ModelConfig& config) const;
 };
+
+// Why a model does not fit a GPU, and with which options it would. `p`: a plan that does not fit.
+std::string what_would_fit(const std::string& path, const ModelConfig& config, const Hardware& gpu,
+                           const PlanResult& p);
 
 struct SamplingFlags {
   SamplingParameters parameters;

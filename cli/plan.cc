@@ -164,9 +164,18 @@ void print_alternatives(const Subject& subject, const PlanFlags& flags, const Pl
   if (p.longest_context) {
     fmt::print("  fits     with a context of {} tokens instead of {}\n", *p.longest_context, flags.workload.context);
   }
-  fmt::print("  layers   {} of {} fit beside embedding and head; the others would stay in host memory ({})\n",
-             p.layers_on_device, subject.config.layers,
-             bytes(static_cast<double>(subject.weights.largest_layer) * (subject.config.layers - p.layers_on_device)));
+  const uint32_t layers = subject.config.layers;
+  const Placement rest = {nullptr, layers - p.layers_on_device, 0};
+  fmt::print("  layers   the last {} of {} fit with the head (--gpu-layers {}); {} would stay in host memory\n",
+             p.layers_on_device, layers, p.layers_on_device,
+             bytes(static_cast<double>(p.weights - subject.weights.on_device(subject.config, rest))));
+  if (p.host_experts) {
+    const Placement experts = {nullptr, 0, *p.host_experts};
+    fmt::print(
+        "  experts  all but the routed experts of {} layers fit (--cpu-experts {}); {} would stay in host memory\n",
+        *p.host_experts, *p.host_experts,
+        bytes(static_cast<double>(p.weights - subject.weights.on_device(subject.config, experts))));
+  }
 }
 
 void print_hardware(const Subject& subject, const PlanFlags& flags, const Hardware& hardware, const PlanResult& p) {
@@ -202,7 +211,9 @@ void write_plan(JsonWriter& w, const Hardware& hardware, const PlanResult& p) {
   optional("seconds", p.prompt_time);
   w.end().key("longest_context");
   p.longest_context ? w.number(*p.longest_context) : w.null();
-  w.key("layers_on_device").number(p.layers_on_device).key("best_type");
+  w.key("layers_on_device").number(p.layers_on_device).key("cpu_experts");
+  p.host_experts ? w.number(*p.host_experts) : w.null();
+  w.key("best_type");
   if (p.best_type) {
     w.begin().key("type").plain(type_name(p.best_type->type)).key("weights").number(p.best_type->weights).end();
   } else {

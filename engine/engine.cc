@@ -130,7 +130,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& path, Ops& ops, 
     if (!chat) return tl::make_unexpected(chat.error());
     state->chat.emplace(std::move(*chat));
   }
-  auto model = load_model(state->weights, ops, progress);
+  auto model = load_model(state->weights, ops, progress, options.placement);
   if (!model) return tl::make_unexpected(model.error());
   if (state->options.cache_tokens == 0) state->options.cache_tokens = default_cache_tokens((*model)->config(), options);
   RunnerOptions runner;

@@ -34,6 +34,7 @@ struct EngineOptions {
       1;  // finished ones whose cache stays for prompts that begin alike; those that run are shared too
   Type cache_type = Type::f16;
   bool zero_freed_pages = false;
+  Placement placement = {};        // what stays with the host when `ops` is a GPU's
   std::string chat_template = {};  // Jinja source in place of the files' own
 };
 
@@ -78,7 +79,7 @@ struct SequenceUsage {
 
 class Engine {
  public:
-  // `path` as in Weights::open(). Borrows `ops`.
+  // `path` as in Weights::open(). Borrows `ops` and the placement's host.
   static Result<std::unique_ptr<Engine>> open(const std::string& path, Ops& ops, const EngineOptions& options,
                                               const LoadProgress& progress = {});
   ~Engine();

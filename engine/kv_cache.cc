@@ -22,18 +22,18 @@ bool PagePool::drop(int32_t page) {
   return true;
 }
 
-Result<PagedKvCache> PagedKvCache::create(Ops& ops, KvShape shape, uint32_t layers, const KvOptions& options) {
+Result<PagedKvCache> PagedKvCache::create(std::vector<Ops*> ops, KvShape shape, const KvOptions& options) {
   constexpr int64_t kMostPages = int64_t{1} << 30;
   if (options.page_tokens <= 0 || options.tokens <= 0) return fail(ErrorCode::usage, "a cache without tokens");
   const int64_t pages = (options.tokens - 1) / options.page_tokens + 1;
   if (pages > kMostPages) return fail(ErrorCode::limit, "a cache with too many pages");
-  PagedKvCache out(ops, options, static_cast<int32_t>(pages));
+  PagedKvCache out(std::move(ops), options, static_cast<int32_t>(pages));
   // One page more, never handed out: zeros to clear others with.
   shape.pages = pages + (options.zero_freed_pages ? 1 : 0);
   shape.page_tokens = options.page_tokens;
   shape.type = options.type;
-  for (uint32_t layer = 0; layer < layers; ++layer) {
-    auto cache = ops.alloc_kv(shape);
+  for (Ops* layer : out.ops_) {
+    auto cache = layer->alloc_kv(shape);
     if (!cache) return tl::make_unexpected(cache.error());
     out.bytes_ += cache->data.bytes();
     out.caches_.push_back(std::move(*cache));
@@ -42,7 +42,7 @@ Result<PagedKvCache> PagedKvCache::create(Ops& ops, KvShape shape, uint32_t laye
 }
 
 void PagedKvCache::copy_page(int32_t from, int32_t to) {
-  for (KvCache& cache : caches_) ops_->kv_copy_page(cache, from, to);
+  for (size_t layer = 0; layer < caches_.size(); ++layer) ops_[layer]->kv_copy_page(caches_[layer], from, to);
 }
 
 bool PagedKvCache::reserve(KvBlocks& blocks, int64_t tokens) {

@@ -49,8 +49,11 @@ struct KvOptions {
 
 class PagedKvCache {
  public:
-  // `shape`: Model::kv_shape(). limit: no memory.
-  static Result<PagedKvCache> create(Ops& ops, KvShape shape, uint32_t layers, const KvOptions& options);
+  // `shape`: Model::kv_shape(); `ops`: the backend of each layer. limit: no memory.
+  static Result<PagedKvCache> create(std::vector<Ops*> ops, KvShape shape, const KvOptions& options);
+  static Result<PagedKvCache> create(Ops& ops, const KvShape& shape, uint32_t layers, const KvOptions& options) {
+    return create(std::vector<Ops*>(layers, &ops), shape, options);
+  }
 
   std::span<KvCache> layers() { return caches_; }
   int64_t page_tokens() const { return options_.page_tokens; }
@@ -72,11 +75,12 @@ class PagedKvCache {
   void release(KvBlocks& blocks);
 
  private:
-  PagedKvCache(Ops& ops, const KvOptions& options, int32_t pages) : ops_(&ops), options_(options), pool_(pages) {}
+  PagedKvCache(std::vector<Ops*> ops, const KvOptions& options, int32_t pages)
+      : ops_(std::move(ops)), options_(options), pool_(pages) {}
   void copy_page(int32_t from, int32_t to);
   void drop(int32_t page);
 
-  Ops* ops_;
+  std::vector<Ops*> ops_;  // of each layer
   KvOptions options_;
   PagePool pool_;
   std::vector<KvCache> caches_;

@@ -19,7 +19,10 @@ Result<std::unique_ptr<ModelRunner>> ModelRunner::create(std::unique_ptr<Model> 
     return fail(ErrorCode::unsupported,
                 "a cache of " + std::string(type_name(options.kv.type)) + " is not supported by " + ops.description());
   }
-  auto kv = PagedKvCache::create(ops, model->kv_shape(), model->config().layers, options.kv);
+  std::vector<Ops*> layers(model->config().layers, &ops);
+  const Placement& placement = model->placement();
+  std::fill_n(layers.begin(), placement.host_layers, placement.host);
+  auto kv = PagedKvCache::create(std::move(layers), model->kv_shape(), options.kv);
   if (!kv) return tl::make_unexpected(kv.error());
   std::unique_ptr<ModelRunner> runner(new ModelRunner(std::move(model), ops, options, std::move(*kv)));
   if (Status status = runner->allocate(); !status) return tl::make_unexpected(status.error());
@@ -34,12 +37,13 @@ Status ModelRunner::allocate() {
   auto indices = ops_.alloc(static_cast<uint64_t>(numbers) * sizeof(int32_t));
   if (!indices) return tl::make_unexpected(indices.error());
   indices_ = std::move(*indices);
+  host_indices_ = ops_.host_memory(indices_.bytes());
   const auto outputs = static_cast<uint64_t>(std::max(options_.outputs, ops_.replays() ? padded_sequences : 1));
   auto logits = ops_.alloc(uint64_t{model_->config().vocabulary} * outputs * sizeof(float));
   if (!logits) return tl::make_unexpected(logits.error());
   logits_ = std::move(*logits);
   host_logits_ = ops_.host_memory(logits_.bytes());
-  if (!host_logits_) return fail(ErrorCode::limit, "no memory for the logits of a step");
+  if (!host_logits_ || !host_indices_) return fail(ErrorCode::limit, "no host memory for a step");
   return {};
 }
 
@@ -101,20 +105,26 @@ Step ModelRunner::upload_step(std::span<const Piece> pieces, bool padded) {
     seq_.push_back(-1);
     pos_.push_back(0);
   }
-  int64_t place = 0;
-  const auto put = [&](const std::vector<int32_t>& values, int64_t n0, int64_t n1) {
-    const Tensor tensor = indices_.i32(static_cast<uint64_t>(place) * sizeof(int32_t), n0, n1);
+  // All of it lies in one stretch, on both sides: one copy.
+  auto* const host = static_cast<int32_t*>(host_indices_.get());
+  int64_t place = 0, end = 0;
+  const auto put = [&](const std::vector<int32_t>& values, int64_t n0, int64_t n1, Tensor& device, Tensor& same) {
+    std::copy(values.begin(), values.end(), host + place);
+    device = indices_.i32(static_cast<uint64_t>(place) * sizeof(int32_t), n0, n1);
+    same = Tensor::i32(host + place, n0, n1);
+    end = place + n0 * n1;
     place += rows_;
-    if (!values.empty()) ops_.copy_in(tensor, values.data());
-    return tensor;
   };
   const auto T = static_cast<int64_t>(tokens_.size());
   Step step;
-  step.tokens = put(tokens_, T, 1);
-  step.batch.seq = put(seq_, T, 1);
-  step.batch.pos = put(pos_, T, 1);
-  step.outputs = put(outputs_, static_cast<int64_t>(outputs_.size()), 1);
-  step.batch.block_table = put(block_table_, static_cast<int64_t>(blocks), static_cast<int64_t>(sequences));
+  Tensor host_outputs;
+  put(tokens_, T, 1, step.tokens, step.host_tokens);
+  put(seq_, T, 1, step.batch.seq, step.host_batch.seq);
+  put(pos_, T, 1, step.batch.pos, step.host_batch.pos);
+  put(outputs_, static_cast<int64_t>(outputs_.size()), 1, step.outputs, host_outputs);
+  put(block_table_, static_cast<int64_t>(blocks), static_cast<int64_t>(sequences), step.batch.block_table,
+      step.host_batch.block_table);
+  ops_.copy_in(indices_.i32(0, end), host);
   return step;
 }
 
@@ -142,6 +152,9 @@ Result<std::span<float>> ModelRunner::run(std::span<const Piece> pieces) {
   const Tensor wanted = repeats ? logits.slice(1, 0, static_cast<int64_t>(pieces.size())) : logits;
   if (!wanted.empty()) ops_.copy_out(host_logits_.get(), wanted);
   if (Status status = ops_.sync(); !status) return tl::make_unexpected(status.error());
+  if (Ops* host = model_->placement().host) {
+    if (Status status = host->sync(); !status) return tl::make_unexpected(status.error());
+  }
   for (const Piece& piece : pieces) piece.blocks->tokens = end(piece);
   return std::span(static_cast<float*>(host_logits_.get()), static_cast<size_t>(wanted.elements()));
 }

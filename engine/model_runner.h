@@ -63,9 +63,10 @@ class ModelRunner {
   int64_t rows_ = 0;  // tokens and sequences a step holds, padding included
   Buffer indices_;    // tokens, seq, pos, outputs [rows_] each; block table: each where it always is
   Buffer logits_;     // [vocabulary, outputs, at least the sequences padded]
+  std::vector<int32_t> tokens_, seq_, pos_, outputs_, block_table_;  // of the step being built
   // The host's side, which must stay until the step is done.
-  std::vector<int32_t> tokens_, seq_, pos_, outputs_, block_table_;
-  std::shared_ptr<void> host_logits_;  // [vocabulary, outputs]
+  std::shared_ptr<void> host_indices_;  // as indices_
+  std::shared_ptr<void> host_logits_;   // [vocabulary, outputs]
 };
 
 }  // namespace vitrine

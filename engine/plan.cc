@@ -13,29 +13,26 @@ constexpr uint64_t kChunk = 512;  // tokens of a prompt computed at once
 
 class WeightCounter {
  public:
-  explicit WeightCounter(const ModelConfig& config) : config_(config), layers_(config.layers, 0) {}
+  explicit WeightCounter(const ModelConfig& config) : config_(config) { out_.layers.resize(config.layers); }
 
   void add(const TensorSpec& spec, uint64_t bytes) {
     out_.total += bytes;
+    const bool routed = spec.role == TensorRole::routed_expert;
     if (spec.layer == TensorSpec::kNoLayer) {
-      out_.outside_layers += bytes;
+      (spec.role == TensorRole::embedding ? out_.embedding : out_.head) += bytes;
     } else {
-      layers_[spec.layer] += bytes;
+      (routed ? out_.layers[spec.layer].routed_experts : out_.layers[spec.layer].always) += bytes;
     }
-    if (spec.role == TensorRole::routed_expert) {
+    if (routed) {
       out_.routed_experts += bytes;
     } else if (spec.role != TensorRole::embedding || config_.tied_output) {
       out_.always += bytes;  // of an embedding that is not the head, one row is read
     }
   }
-  WeightBytes finish() {
-    out_.largest_layer = *std::max_element(layers_.begin(), layers_.end());
-    return out_;
-  }
+  WeightBytes finish() { return out_; }
 
  private:
   const ModelConfig& config_;
-  std::vector<uint64_t> layers_;
   WeightBytes out_;
 };
 
@@ -97,6 +94,17 @@ double WeightBytes::read_per_step(const ModelConfig& config, uint32_t batch) con
   return static_cast<double>(always) + static_cast<double>(routed_experts) * touched;
 }
 
+uint64_t WeightBytes::on_device(const ModelConfig& config, const Placement& placement) const {
+  uint64_t bytes = head;
+  if (placement.host_layers == 0 || config.tied_output) bytes += embedding;
+  uint32_t experts = 0;
+  for (size_t i = placement.host_layers; i < layers.size(); ++i) {
+    bytes += layers[i].always;
+    if (layers[i].routed_experts == 0 || experts++ >= placement.host_experts) bytes += layers[i].routed_experts;
+  }
+  return bytes;
+}
+
 double operations_per_token(const ModelConfig& config, uint64_t context) {
   return 2.0 * static_cast<double>(parameters_per_token(config)) +
          attention_operations(config, static_cast<double>(context));
@@ -108,7 +116,7 @@ double operations_of_prompt(const ModelConfig& config, uint64_t tokens) {
 }
 
 PlanResult plan(const ModelConfig& config, const WeightBytes& weights, const Workload& workload,
-                const Hardware& hardware) {
+                const Hardware& hardware, const Placement& placement) {
   PlanResult out;
   const auto tokens_cached = static_cast<double>(workload.context) * workload.batch;
   out.weights = weights.total;
@@ -118,10 +126,16 @@ PlanResult plan(const ModelConfig& config, const WeightBytes& weights, const Wor
   }
   out.workspace = workspace_bytes(config, workload.batch);
   out.usable = hardware.total_memory() * kUsableMemory;
-  const auto needed = [&](uint64_t weight_bytes) {
-    return static_cast<double>(weight_bytes) + static_cast<double>(out.cache) + static_cast<double>(out.workspace);
+  const auto cache_on_device = [&](uint32_t host_layers) {
+    return static_cast<double>(out.cache) / config.layers * (config.layers - host_layers);
   };
-  out.fits = needed(out.weights) <= out.usable;
+  const auto needed = [&](const Placement& p) {
+    return static_cast<double>(weights.on_device(config, p)) + cache_on_device(p.host_layers) +
+           static_cast<double>(out.workspace);
+  };
+  out.device_weights = weights.on_device(config, placement);
+  out.device_cache = static_cast<uint64_t>(cache_on_device(placement.host_layers));
+  out.fits = needed(placement) <= out.usable;
 
   out.weight_bytes_read = weights.read_per_step(config, workload.batch);
   out.cache_bytes_read = tokens_cached * static_cast<double>(out.cache_per_token);
@@ -136,24 +150,35 @@ PlanResult plan(const ModelConfig& config, const WeightBytes& weights, const Wor
   const auto prompt_computing = time(out.prompt_operations, hardware.total_flops());
   if (prompt_reading && prompt_computing) out.prompt_time = std::max(*prompt_reading, *prompt_computing);
 
-  const double room = out.usable - (static_cast<double>(out.weights) + static_cast<double>(out.workspace));
-  const double per_position = static_cast<double>(out.cache_per_token) * workload.batch;
+  const double room = out.usable - (static_cast<double>(out.device_weights) + static_cast<double>(out.workspace));
+  const double per_position = static_cast<double>(out.cache_per_token) / config.layers *
+                              (config.layers - placement.host_layers) * workload.batch;
   if (room >= per_position) {
     out.longest_context = static_cast<uint32_t>(std::min(room / per_position, static_cast<double>(config.context)));
   }
   if (out.fits) {
-    out.layers_on_device = config.layers;
+    out.layers_on_device = config.layers - placement.host_layers;
+    out.host_experts = placement.host_experts;
     return out;
   }
   for (const Type type : kTypes) {
     const uint64_t bytes = WeightBytes::of(config, type).total;
-    if (bytes >= out.weights || needed(bytes) > out.usable) continue;
+    const double all = static_cast<double>(bytes) + static_cast<double>(out.cache) + static_cast<double>(out.workspace);
+    if (bytes >= out.weights || all > out.usable) continue;
     out.best_type = {type, bytes};
     break;
   }
-  const double layer = static_cast<double>(weights.largest_layer) + static_cast<double>(out.cache) / config.layers;
-  const double beside = out.usable - static_cast<double>(weights.outside_layers + out.workspace);
-  if (beside > 0) out.layers_on_device = static_cast<uint32_t>(std::min<double>(config.layers, beside / layer));
+  for (Placement p; p.host_layers < config.layers; ++p.host_layers) {
+    if (needed(p) > out.usable) continue;
+    out.layers_on_device = config.layers - p.host_layers;
+    break;
+  }
+  for (Placement p = {nullptr, placement.host_layers, 0}; config.moe && p.host_experts <= config.layers;
+       ++p.host_experts) {
+    if (needed(p) > out.usable) continue;
+    out.host_experts = p.host_experts;
+    break;
+  }
   return out;
 }
 

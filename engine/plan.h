@@ -14,6 +14,7 @@
 
 #include "engine/hardware.h"
 #include "engine/model_config.h"
+#include "engine/models/placement.h"
 #include "engine/tensor_specs.h"
 #include "engine/weights.h"
 
@@ -24,14 +25,20 @@ struct WeightBytes {
   uint64_t total = 0;
   uint64_t always = 0;          // read at every step: attention, dense and shared FFN, routers, norms, head
   uint64_t routed_experts = 0;  // of all experts; a token reads experts_used / experts of them
-  uint64_t largest_layer = 0;
-  uint64_t outside_layers = 0;  // embedding, final norm, head
+  uint64_t embedding = 0;
+  uint64_t head = 0;  // with the final norm; of a tied one the norm alone
+  struct Layer {
+    uint64_t always = 0, routed_experts = 0;
+  };
+  std::vector<Layer> layers;
 
   static WeightBytes of(const ModelConfig& config, Type type);  // stored_type() of each tensor
   // As the file holds them, of the tensors the model uses.
   static Result<WeightBytes> of(const Weights& weights);
   // Of a step with `batch` tokens, experts chosen evenly and independently.
   double read_per_step(const ModelConfig& config, uint32_t batch) const;
+  // What the device holds when the rest stays with the host.
+  uint64_t on_device(const ModelConfig& config, const Placement& placement) const;
 };
 
 struct Workload {
@@ -48,6 +55,7 @@ inline constexpr double kUsableMemory = 0.95;
 struct PlanResult {
   // Bytes.
   uint64_t weights = 0, cache = 0, workspace = 0;
+  uint64_t device_weights = 0, device_cache = 0;  // of these what the device holds; the rest stays with the host
   uint64_t cache_per_token = 0;
   double usable = 0;  // of all devices together
   bool fits = false;
@@ -67,14 +75,18 @@ struct PlanResult {
   };
   std::optional<Alternative> best_type;     // the widest type whose weights fit with the same context and batch
   std::optional<uint32_t> longest_context;  // with these weights and batch; nothing when not even one token fits
-  uint32_t layers_on_device = 0;            // whole layers, with their share of the cache, beside embedding and head
+  uint32_t layers_on_device = 0;  // the most layers, from the last on, that fit with cache and head (--gpu-layers)
+  std::optional<uint32_t> host_experts;  // the fewest layers whose routed experts must stay with the host for all
+                                         // else to fit (--cpu-experts); nothing when that is not enough
 };
 
 // Operations of decoding one token with `context` tokens in its cache, and of a prompt.
 double operations_per_token(const ModelConfig& config, uint64_t context);
 double operations_of_prompt(const ModelConfig& config, uint64_t tokens);
 
+// `placement`: what stays with the host (whose memory is not looked at). Rates are of everything on
+// the device.
 PlanResult plan(const ModelConfig& config, const WeightBytes& weights, const Workload& workload,
-                const Hardware& hardware);
+                const Hardware& hardware, const Placement& placement = {});
 
 }  // namespace vitrine

@@ -174,12 +174,24 @@ class Ops {
   // Enqueues what `enqueue` enqueues. A backend for which replays() is true may record the calls made
   // inside, once per key, and from then on repeat the recording without calling `enqueue`: calls with
   // one key must be the same operators on the same tensors (addresses and shapes; what the tensors
-  // hold may differ), and make no copies from or to the host. The CPU has nothing to gain and calls it.
+  // hold may differ); the host's side of a copy must be host_memory(), and stay. The CPU has nothing to
+  // gain and calls it.
   virtual bool replays() const { return false; }
   virtual void replay(uint64_t key, const std::function<void()>& enqueue) {
     static_cast<void>(key);
     enqueue();
   }
+
+  // ---- the host's part of a step
+  // Enqueues `work`: the host does it behind everything enqueued before and ahead of everything enqueued
+  // after, on a thread of the backend's choice. It must not call this backend. A recording keeps it and
+  // calls it every time, so what it captures must hold for every step with that key.
+  virtual void run_on_host(std::function<void()> work) { work(); }
+  // What `branch` enqueues (copies and host work, no operators) runs behind what was enqueued before and
+  // beside what is enqueued from here to join(); what comes after join() sees it done. A backend calls
+  // it once, at any time between the two: it captures nothing that ends sooner. One branch at a time.
+  virtual void fork(std::function<void()> branch) { branch(); }
+  virtual void join() {}
 
   // ---- rows
   // y[:, t] = row ids[t] of table.            table [n, vocab]; ids i32 [T]; y [n, T]

@@ -22,21 +22,25 @@ KvShape Model::kv_shape() const {
 
 void Decoder::load(TensorLoader& loader) {
   const uint64_t n = config_.embedding;
-  embedding_ = loader.table("token_embd.weight", n, config_.vocabulary);
+  if (range_.first == 0) embedding_ = loader.table("token_embd.weight", n, config_.vocabulary);
   frequencies_ = loader.rope_frequencies();
-  for (uint32_t layer = 0; layer < config_.layers; ++layer) {
+  uint32_t on_host = 0;  // layers whose experts are
+  for (uint32_t layer = range_.first; layer < range_.end; ++layer) {
     const std::string prefix = "blk." + std::to_string(layer) + ".";
     Layer& l = layers_.emplace_back();
     l.attention_norm = loader.norm(prefix + "attn_norm.weight", n);
-    load_attention(loader, prefix);
+    load_attention(loader, layer, prefix);
     l.ffn_norm = loader.norm(prefix + "ffn_norm.weight", n);
     if (config_.is_moe_layer(layer)) {
-      l.ffn = MixtureOfExperts::load(loader, prefix);
+      const bool host = on_host < placement_.host_experts && placement_.host != &ops_;
+      l.ffn = MixtureOfExperts::load(loader, prefix, host ? placement_.host : nullptr);
+      on_host += host ? 1 : 0;
     } else {
       l.ffn = FeedForward::load(loader, prefix, "", config_.ffn);
     }
     if (!loader.status()) return;
   }
+  if (!has_head()) return;
   output_norm_ = loader.norm("output_norm.weight", n);
   output_ = loader.output();
 }
@@ -53,6 +57,10 @@ Status Decoder::prepare(int64_t tokens) {
   }
   shape.widest_input = std::max(shape.widest_input, shape.ffn_width);
   if (Status status = ops_.plan(shape); !status) return status;
+  const bool host_experts = config_.moe && placement_.host_experts > 0 && placement_.host != &ops_;
+  if (host_experts) {
+    if (Status status = placement_.host->plan(shape); !status) return status;
+  }
 
   StepMemory memory(ops_, tokens);
   x_ = memory.rows(config_.embedding);
@@ -61,7 +69,7 @@ Status Decoder::prepare(int64_t tokens) {
   last_ = memory.rows(config_.embedding);
   last_delta_ = memory.rows(config_.embedding);
   rope_ = memory.rows(config_.rope.dimensions);
-  if (config_.moe) moe_ = MixtureOfExperts::memory(memory, *config_.moe);
+  if (config_.moe) moe_ = MixtureOfExperts::memory(memory, *config_.moe, host_experts ? config_.embedding : 0);
   prepare_attention(memory);
   return memory.status();
 }
@@ -74,15 +82,17 @@ void Decoder::forward(const Step& step, std::span<KvCache> caches, const Tensor&
   const Tensor rope = rope_.f32(T);    // [rope.dimensions, T] cos and sin of each pair
   const float eps = rms_eps();
 
-  ops_.embed(embedding_, step.tokens, x);
+  if (range_.first == 0) ops_.embed(embedding_, step.tokens, x);
   ops_.rope_table(step.batch.pos, frequencies_.f32(0, config_.rope.dimensions / 2),
                   static_cast<float>(config_.rope.magnitude), rope);
   ops_.rms_norm(x, layers_[0].attention_norm, eps, h);
-  for (uint32_t i = 0; i < config_.layers; ++i) {
+  for (uint32_t i = 0; i < range_.count(); ++i) {
+    const bool last = i + 1 == range_.count();
     attend(i, step, rope, h, caches[i], delta);
-    if (i + 1 == config_.layers) break;
+    if (last && has_head()) break;
     ops_.add_rms_norm(x, delta, layers_[i].ffn_norm, eps, h);
     feed_forward(layers_[i], h, delta);
+    if (last) return ops_.add(delta, x);  // the layers behind it are elsewhere
     ops_.add_rms_norm(x, delta, layers_[i + 1].attention_norm, eps, h);
   }
   if (m == 0) return;
@@ -105,18 +115,6 @@ void Decoder::feed_forward(const Layer& layer, const Tensor& h, const Tensor& y)
   } else {
     std::get<FeedForward>(layer.ffn).forward(ops_, h, y);
   }
-}
-
-Result<std::unique_ptr<Model>> load_model(const Weights& weights, Ops& ops, const LoadProgress& progress) {
-  TensorLoader loader(weights, ops, progress);
-  switch (weights.config().architecture) {
-    case Architecture::deepseek2: return load_deepseek(loader);
-    case Architecture::llama:
-    case Architecture::mixtral:
-    case Architecture::qwen2:
-    case Architecture::qwen3moe: return load_grouped_query(loader);
-  }
-  return fail(ErrorCode::internal, "an architecture without a model");
 }
 
 }  // namespace vitrine

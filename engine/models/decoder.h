@@ -1,5 +1,9 @@
 // What all supported models share: embedding, layers of attention and feed-forward
 // around a residual stream, norm before each, a head. A model adds its attention.
+//
+// A decoder can be a part of its model: the layers from some number on, or up to one.
+// Where the host computes the first layers, two of them stand behind each other
+// (split_model.h).
 #pragma once
 
 #include <string>
@@ -13,23 +17,33 @@
 
 namespace vitrine {
 
+// Layers [first, end). With layer 0 comes the embedding, with the last the head.
+struct LayerRange {
+  uint32_t first = 0, end = 0;
+  uint32_t count() const { return end - first; }
+};
+
 class Decoder : public Model {
  public:
   Status prepare(int64_t tokens) final;
+  // Of a part: `caches` of its layers; without layer 0, residual() holds what the layers before have
+  // left, and without the last layer it holds the result and `logits` is not looked at.
   void forward(const Step& step, std::span<KvCache> caches, const Tensor& logits) final;
+  Tensor residual(int64_t tokens) const { return x_.f32(tokens); }  // [embedding, T]
 
  protected:
-  Decoder(const ModelConfig& config, Ops& ops) : Model(config), ops_(ops) {}
+  Decoder(const ModelConfig& config, Ops& ops, const Placement& placement, LayerRange range)
+      : Model(config, placement), ops_(ops), range_(range) {}
 
   // Everything; calls load_attention() for each layer. To be called once, after construction.
   void load(TensorLoader& loader);
 
   // ---- the model's own part
-  virtual void load_attention(TensorLoader& loader, const std::string& prefix) = 0;  // "blk.3."
+  virtual void load_attention(TensorLoader& loader, uint32_t layer, const std::string& prefix) = 0;  // 3, "blk.3."
   virtual void prepare_attention(StepMemory& memory) = 0;
   // The widest row that goes into one of its matrices.
   virtual int64_t widest_attention_input() const = 0;
-  // Attends within `step`, which is layer `layer`'s turn.
+  // Attends within `step`; it is the turn of the part's `layer`-th layer.
   //     rope [rope.dimensions, T]; h (normed input), y [embedding, T]
   virtual void attend(uint32_t layer, const Step& step, const Tensor& rope, const Tensor& h, KvCache& cache,
                       const Tensor& y) = 0;
@@ -38,6 +52,7 @@ class Decoder : public Model {
   float rms_eps() const { return static_cast<float>(config_.rms_eps); }
 
   Ops& ops_;
+  const LayerRange range_;
 
  private:
   struct Layer {
@@ -46,6 +61,7 @@ class Decoder : public Model {
     std::variant<FeedForward, MixtureOfExperts> ffn;
   };
 
+  bool has_head() const { return range_.end == config_.layers; }
   void feed_forward(const Layer& layer, const Tensor& h, const Tensor& y);  // both [embedding, T]
 
   Weight embedding_;    // [embedding, vocabulary]
@@ -60,8 +76,8 @@ class Decoder : public Model {
   MixtureOfExperts::Memory moe_;
 };
 
-// The architectures (deepseek.cc, grouped_query.cc).
-Result<std::unique_ptr<Model>> load_deepseek(TensorLoader& loader);
-Result<std::unique_ptr<Model>> load_grouped_query(TensorLoader& loader);
+// The architectures (deepseek.cc, grouped_query.cc); for loader.ops().
+Result<std::unique_ptr<Decoder>> load_deepseek(TensorLoader& loader, const Placement& placement, LayerRange range);
+Result<std::unique_ptr<Decoder>> load_grouped_query(TensorLoader& loader, const Placement& placement, LayerRange range);
 
 }  // namespace vitrine

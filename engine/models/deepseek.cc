@@ -12,7 +12,8 @@ namespace {
 
 class Deepseek final : public Decoder {
  public:
-  Deepseek(const ModelConfig& config, Ops& ops) : Decoder(config, ops), mla_(*config.mla) {}
+  Deepseek(const ModelConfig& config, Ops& ops, const Placement& placement, LayerRange range)
+      : Decoder(config, ops, placement, range), mla_(*config.mla) {}
   using Decoder::load;
 
  private:
@@ -27,9 +28,8 @@ class Deepseek final : public Decoder {
     Weight output;  // [v_head * heads, embedding]
   };
 
-  void load_attention(TensorLoader& loader, const std::string& prefix) override {
+  void load_attention(TensorLoader& loader, uint32_t layer, const std::string& prefix) override {
     const uint64_t n = config_.embedding, q = uint64_t{config_.k_dim} * config_.heads;
-    const auto layer = static_cast<uint32_t>(layers_.size());
     Attention& a = layers_.emplace_back();
     if (mla_.q_lora_rank == 0) {
       a.q = loader.matrix(prefix + "attn_q.weight", n, q);
@@ -104,8 +104,8 @@ class Deepseek final : public Decoder {
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> load_deepseek(TensorLoader& loader) {
-  auto model = std::make_unique<Deepseek>(loader.weights().config(), loader.ops());
+Result<std::unique_ptr<Decoder>> load_deepseek(TensorLoader& loader, const Placement& placement, LayerRange range) {
+  auto model = std::make_unique<Deepseek>(loader.weights().config(), loader.ops(), placement, range);
   model->load(loader);
   if (Status status = loader.status(); !status) return tl::make_unexpected(status.error());
   return model;

@@ -30,14 +30,23 @@ class MixtureOfExperts {
     Rows logits;   // [experts, T]
     Rows ids;      // i32 [experts_used, T]
     Rows weights;  // [experts_used, T]
+    Rows routed;   // [embedding, T]: what the host's experts gave, on the device
+    // The host's side of it.
+    HostRows host_x, host_ids, host_weights, host_y;
   };
-  static Memory memory(StepMemory& step, const MoeConfig& moe);
+  // `host_embedding`: width of rows for experts on the host; 0: there are none.
+  static Memory memory(StepMemory& step, const MoeConfig& moe, int64_t host_embedding);
 
-  static MixtureOfExperts load(TensorLoader& loader, const std::string& prefix);
+  // `host`: the backend of the routed experts, when it is not the loader's.
+  static MixtureOfExperts load(TensorLoader& loader, const std::string& prefix, Ops* host);
   // x, y [embedding, T]
   void forward(Ops& ops, const Memory& memory, const Tensor& x, const Tensor& y) const;
 
  private:
+  void forward_with_host(Ops& ops, const Memory& memory, const Tensor& x, const Tensor& ids, const Tensor& weights,
+                         const Tensor& y) const;
+
+  Ops* host_ = nullptr;
   RouteParams route_;
   Weight router_;          // [embedding, experts]
   Buffer selection_bias_;  // f32 [experts], or empty

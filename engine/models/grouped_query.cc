@@ -12,7 +12,8 @@ namespace {
 
 class GroupedQuery final : public Decoder {
  public:
-  GroupedQuery(const ModelConfig& config, Ops& ops) : Decoder(config, ops) {}
+  GroupedQuery(const ModelConfig& config, Ops& ops, const Placement& placement, LayerRange range)
+      : Decoder(config, ops, placement, range) {}
   using Decoder::load;
 
  private:
@@ -25,7 +26,7 @@ class GroupedQuery final : public Decoder {
     Weight output;          // [v_dim * heads, embedding]
   };
 
-  void load_attention(TensorLoader& loader, const std::string& prefix) override {
+  void load_attention(TensorLoader& loader, uint32_t, const std::string& prefix) override {
     const uint64_t n = config_.embedding;
     const uint64_t q = uint64_t{config_.k_dim} * config_.heads;
     const uint64_t k = uint64_t{config_.k_dim} * config_.kv_heads;
@@ -89,8 +90,9 @@ class GroupedQuery final : public Decoder {
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> load_grouped_query(TensorLoader& loader) {
-  auto model = std::make_unique<GroupedQuery>(loader.weights().config(), loader.ops());
+Result<std::unique_ptr<Decoder>> load_grouped_query(TensorLoader& loader, const Placement& placement,
+                                                    LayerRange range) {
+  auto model = std::make_unique<GroupedQuery>(loader.weights().config(), loader.ops(), placement, range);
   model->load(loader);
   if (Status status = loader.status(); !status) return tl::make_unexpected(status.error());
   return model;

@@ -24,7 +24,7 @@ std::string_view op_name(Op op) {
 }  // namespace
 
 TensorLoader::TensorLoader(const Weights& weights, Ops& ops, const LoadProgress& progress)
-    : weights_(weights), ops_(ops), progress_(progress) {
+    : weights_(weights), ops_(&ops), progress_(progress) {
   total_ = tensor_specs(weights.config(), weights.mla_layout()).size();
 }
 
@@ -41,11 +41,11 @@ std::optional<T> TensorLoader::take(Result<T> result) {
 }
 
 bool TensorLoader::usable(const TensorView& view, const std::string& name, Op op) {
-  if (ops_.supports(op, view.type)) return true;
+  if (ops_->supports(op, view.type)) return true;
   if (!error_) {
     error_ = Error{ErrorCode::unsupported,
                    std::string(type_name(view.type)) + " is not supported for " + std::string(op_name(op)) + " by " +
-                       ops_.description(),
+                       ops_->description(),
                    "tensor " + name};
   }
   return false;
@@ -55,13 +55,17 @@ Weight TensorLoader::weight(const Result<TensorView>& result, const std::string&
   if (error_) return {};
   const auto view = take(result);
   if (!view || !usable(*view, name, op)) return {};
-  auto uploaded = take(ops_.upload(*view));
+  auto uploaded = take(ops_->upload(*view));
   count();
   return uploaded.value_or(Weight());
 }
 
 Weight TensorLoader::table(const std::string& name, uint64_t n, uint64_t rows) {
-  return weight(weights_.get(name, {n, rows}), name, Op::embed);
+  const auto view = weights_.get(name, {n, rows});
+  table_ = weight(view, name, Op::embed);
+  table_bytes_ = view && !error_ ? view->bytes.data() : nullptr;
+  table_ops_ = ops_;
+  return table_;
 }
 Weight TensorLoader::matrix(const std::string& name, uint64_t n_in, uint64_t n_out) {
   return weight(weights_.get(name, {n_in, n_out}), name, Op::matmul);
@@ -72,14 +76,23 @@ Weight TensorLoader::norm(const std::string& name, uint64_t n) {
 Weight TensorLoader::bias(const std::string& name, uint64_t n) {
   return weight(weights_.get(name, {n}), name, Op::bias);
 }
-Weight TensorLoader::output() { return weight(weights_.output(), "output.weight", Op::matmul); }
+// A tied head is the embedding: one copy of it serves both, where one backend has both.
+Weight TensorLoader::output() {
+  const auto view = weights_.output();
+  if (!error_ && view && view->bytes.data() == table_bytes_ && table_ops_ == ops_ &&
+      usable(*view, "output.weight", Op::matmul)) {
+    count();
+    return table_;
+  }
+  return weight(view, "output.weight", Op::matmul);
+}
 
 Weight TensorLoader::experts(const std::string& name, uint64_t n_in, uint64_t n_out) {
   if (error_) return {};
   const auto views = take(weights_.experts(name, n_in, n_out, weights_.config().moe->experts));
   if (!views || !usable(views->front(), name, Op::moe_ffn)) return {};
   // One view holds all planes; or every expert is a tensor of its own.
-  auto uploaded = take(views->size() == 1 ? ops_.upload(views->front()) : ops_.upload(*views));
+  auto uploaded = take(views->size() == 1 ? ops_->upload(views->front()) : ops_->upload(*views));
   count();
   return uploaded.value_or(Weight());
 }
@@ -100,10 +113,10 @@ TensorLoader::MlaUp TensorLoader::mla_up(uint32_t layer) {
 
 Buffer TensorLoader::upload(std::span<const float> values) {
   if (error_) return {};
-  auto buffer = take(ops_.alloc(values.size_bytes()));
+  auto buffer = take(ops_->alloc(values.size_bytes()));
   if (!buffer) return {};
-  ops_.copy_in(buffer->f32(0, static_cast<int64_t>(values.size())), values.data());
-  take(ops_.sync().map([] { return 0; }));  // `values` may go
+  ops_->copy_in(buffer->f32(0, static_cast<int64_t>(values.size())), values.data());
+  take(ops_->sync().map([] { return 0; }));  // `values` may go
   return std::move(*buffer);
 }
 

@@ -15,7 +15,8 @@ class TensorLoader {
   // Borrows all of it.
   TensorLoader(const Weights& weights, Ops& ops, const LoadProgress& progress);
 
-  Ops& ops() { return ops_; }
+  Ops& ops() { return *ops_; }
+  void use(Ops& ops) { ops_ = &ops; }  // for what is loaded from here on
   const Weights& weights() const { return weights_; }
 
   // Shapes as in GGUF, fastest first. After an error all give empty weights.
@@ -49,8 +50,11 @@ class TensorLoader {
   void count();
 
   const Weights& weights_;
-  Ops& ops_;
+  Ops* ops_;
   const LoadProgress& progress_;
+  Weight table_;  // the last table(), of which bytes, for which backend
+  const uint8_t* table_bytes_ = nullptr;
+  const Ops* table_ops_ = nullptr;
   uint64_t done_ = 0;
   uint64_t total_ = 0;
   std::optional<Error> error_;

@@ -356,6 +356,10 @@ void CudaOps::replay(uint64_t key, const std::function<void()>& enqueue) {
   check(runtime_.replay(key, enqueue), "replay");
 }
 
+void CudaOps::run_on_host(std::function<void()> work) { check(runtime_.run_on_host(std::move(work)), "run_on_host"); }
+void CudaOps::fork(std::function<void()> branch) { check(runtime_.fork(std::move(branch)), "fork"); }
+void CudaOps::join() { check(runtime_.join(), "join"); }
+
 // ---- the door
 
 bool CudaOps::require(bool ok, std::string_view op, std::string_view what) {

@@ -69,6 +69,9 @@ class CudaOps final : public Ops {
 
   bool replays() const override { return true; }
   void replay(uint64_t key, const std::function<void()>& enqueue) override;
+  void run_on_host(std::function<void()> work) override;
+  void fork(std::function<void()> branch) override;
+  void join() override;
 
  private:
   explicit CudaOps(const CudaOptions& options) : options_(options) {}

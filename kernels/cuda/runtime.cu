@@ -1,5 +1,6 @@
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <string>
 
 #include "kernels/cuda/runtime.h"
@@ -29,20 +30,30 @@ struct Runtime::State {
   struct Recording {
     int seen = 0;
     cudaGraphExec_t graph = nullptr;
+    std::deque<std::function<void()>> host_work;  // stays where it is: the graph calls it
   };
-  cudaStream_t stream = nullptr;
-  int* faults = nullptr;         // pinned: kernels write it only when something is wrong
-  int* device_faults = nullptr;  // the same word as the device addresses it
-  bool recording = false;
+  cudaStream_t stream = nullptr, branch = nullptr;
+  cudaEvent_t forked = nullptr, joined = nullptr;
+  bool in_branch = false;
+  int* faults = nullptr;           // pinned: kernels write it only when something is wrong
+  int* device_faults = nullptr;    // the same word as the device addresses it
+  Recording* recording = nullptr;  // the one being made
   std::map<uint64_t, Recording> recordings;
 };
 
 Runtime::Runtime() : state_(std::make_unique<State>()) {}
 
 Runtime::~Runtime() {
-  if (state_->stream) cudaStreamSynchronize(state_->stream);
+  for (const cudaStream_t stream : {state_->branch, state_->stream}) {
+    if (stream) cudaStreamSynchronize(stream);
+  }
   forget_recordings();
-  if (state_->stream) cudaStreamDestroy(state_->stream);
+  for (const cudaEvent_t event : {state_->forked, state_->joined}) {
+    if (event) cudaEventDestroy(event);
+  }
+  for (const cudaStream_t stream : {state_->branch, state_->stream}) {
+    if (stream) cudaStreamDestroy(stream);
+  }
   if (state_->faults) cudaFreeHost(state_->faults);
 }
 
@@ -80,6 +91,10 @@ Result<CudaDevice> Runtime::device(int number) {
 Status Runtime::open(int number) {
   cudaError_t error = cudaSetDevice(number);
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&state_->stream, cudaStreamNonBlocking);
+  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&state_->branch, cudaStreamNonBlocking);
+  for (cudaEvent_t* event : {&state_->forked, &state_->joined}) {
+    if (error == cudaSuccess) error = cudaEventCreateWithFlags(event, cudaEventDisableTiming);
+  }
   if (error == cudaSuccess) error = cudaHostAlloc(&state_->faults, sizeof(int), cudaHostAllocMapped);
   if (error == cudaSuccess) error = cudaHostGetDevicePointer(&state_->device_faults, state_->faults, 0);
   if (error != cudaSuccess) return tl::unexpected(driver_error(error, "the GPU could not be opened"));
@@ -87,9 +102,9 @@ Status Runtime::open(int number) {
   return {};
 }
 
-cudaStream_t Runtime::stream() const { return state_->stream; }
+cudaStream_t Runtime::stream() const { return state_->in_branch ? state_->branch : state_->stream; }
 int* Runtime::faults() const { return state_->device_faults; }
-bool Runtime::recording() const { return state_->recording; }
+bool Runtime::recording() const { return state_->recording != nullptr; }
 
 int Runtime::take_faults() {
   const int faults = *state_->faults;
@@ -114,12 +129,12 @@ Result<DeviceMemory> Runtime::allocate(uint64_t bytes) {
 }
 
 cudaError_t Runtime::copy(void* to, const void* from, uint64_t bytes, Direction) {
-  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, state_->stream);
+  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream());
 }
 
 cudaError_t Runtime::copy_rows(void* to, uint64_t to_pitch, const void* from, uint64_t from_pitch, uint64_t width,
                                uint64_t rows, Direction) {
-  return cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, rows, cudaMemcpyDefault, state_->stream);
+  return cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, rows, cudaMemcpyDefault, stream());
 }
 
 cudaError_t Runtime::clear(void* at, uint64_t bytes) { return cudaMemsetAsync(at, 0, bytes, state_->stream); }
@@ -135,9 +150,9 @@ cudaError_t Runtime::replay(uint64_t key, const std::function<void()>& enqueue) 
   }
   cudaError_t error = cudaStreamBeginCapture(state_->stream, cudaStreamCaptureModeThreadLocal);
   if (error != cudaSuccess) return error;
-  state_->recording = true;
+  state_->recording = &recording;
   enqueue();
-  state_->recording = false;
+  state_->recording = nullptr;
   cudaGraph_t graph = nullptr;
   error = cudaStreamEndCapture(state_->stream, &graph);
   if (error == cudaSuccess) error = cudaGraphInstantiate(&recording.graph, graph, 0);
@@ -151,6 +166,35 @@ void Runtime::forget_recordings() {
   }
   state_->recordings.clear();
 }
+
+cudaError_t Runtime::run_on_host(std::function<void()> work) {
+  if (state_->recording) {
+    state_->recording->host_work.push_back(std::move(work));
+    const cudaHostFn_t call = [](void* kept) { (*static_cast<std::function<void()>*>(kept))(); };
+    return cudaLaunchHostFunc(stream(), call, &state_->recording->host_work.back());
+  }
+  auto once = std::make_unique<std::function<void()>>(std::move(work));
+  const cudaHostFn_t call = [](void* own) {
+    const std::unique_ptr<std::function<void()>> function(static_cast<std::function<void()>*>(own));
+    (*function)();
+  };
+  const cudaError_t error = cudaLaunchHostFunc(stream(), call, once.get());
+  if (error == cudaSuccess) (void)once.release();
+  return error;
+}
+
+// In a recording the events become edges of the graph.
+cudaError_t Runtime::fork(std::function<void()> branch) {
+  cudaError_t error = cudaEventRecord(state_->forked, state_->stream);
+  if (error == cudaSuccess) error = cudaStreamWaitEvent(state_->branch, state_->forked, 0);
+  if (error != cudaSuccess) return error;
+  state_->in_branch = true;
+  branch();
+  state_->in_branch = false;
+  return cudaEventRecord(state_->joined, state_->branch);
+}
+
+cudaError_t Runtime::join() { return cudaStreamWaitEvent(state_->stream, state_->joined, 0); }
 
 }  // namespace cuda
 }  // namespace vitrine

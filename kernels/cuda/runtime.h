@@ -1,5 +1,5 @@
-// The part of CUDA's runtime that the backend uses: memory, one stream, recorded
-// graphs. runtime.cu asks the driver; emulated/runtime.cc is the host itself.
+// The part of CUDA's runtime that the backend uses: memory, one stream with a branch
+// beside it, work for the host, recorded graphs. runtime.cu asks the driver; emulated/runtime.cc is the host itself.
 #pragma once
 
 #include <cstdint>
@@ -63,7 +63,7 @@ class Runtime {
   static Result<CudaDevice> device(int number);
   Status open(int number);
 
-  cudaStream_t stream() const;
+  cudaStream_t stream() const;  // inside a branch: the branch's
   // limit: no memory; says how much is free.
   Result<DeviceMemory> allocate(uint64_t bytes);
   // Enqueue. Of `rows` rows of `width` bytes, `to_pitch` and `from_pitch` bytes apart.
@@ -81,6 +81,11 @@ class Runtime {
   cudaError_t replay(uint64_t key, const std::function<void()>& enqueue);
   bool recording() const;
   void forget_recordings();
+
+  // As in kernels/ops.h.
+  cudaError_t run_on_host(std::function<void()> work);
+  cudaError_t fork(std::function<void()> branch);
+  cudaError_t join();
 
  private:
   struct State;

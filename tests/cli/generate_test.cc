@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/model_flags.h"
+#include "engine/known_models.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "tests/cli/small_model.h"
 
@@ -57,6 +59,36 @@ TEST(Generate, SaysWhatIsWrong) {
   EXPECT_EQ(code({"generate", "-m", model, "-p", "x", "--context", "999999999"}), 2);
   EXPECT_EQ(code({"generate", "-m", model, "-p", "the man in the hat", "--context", "4"}), 3);
   EXPECT_EQ(code({"generate", "-p", "x"}), 2);
+}
+
+TEST(Generate, SharingWithAGpu) {
+  const TempFolder folder;
+  const std::string model = small_deepseek_v3(folder, Type::q8_0);
+  for (const char* option : {"--gpu-layers", "--cpu-experts"}) {
+    const Outcome outcome = vitrine({"generate", "-m", model, "-p", "x", option, "1"});
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_NE(outcome.err.find("--device cuda"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST(WhatWouldFit, NamesTheOptions) {
+  const ModelConfig config = *known_model("deepseek-v3");
+  const Hardware gpu = {.name = "GPU", .memory = 80e9};
+  const PlanResult p = plan(config, WeightBytes::of(config, Type::f8_e4m3), {.context = 8192}, gpu);
+  ASSERT_FALSE(p.fits);
+  const std::string text = what_would_fit("v3.gguf", config, gpu, p);
+  EXPECT_NE(text.find("v3.gguf needs "), std::string::npos) << text;
+  EXPECT_NE(text.find("--cpu-experts " + std::to_string(*p.host_experts)), std::string::npos) << text;
+  EXPECT_NE(text.find("--gpu-layers " + std::to_string(p.layers_on_device) + " (of 61)"), std::string::npos) << text;
+
+  ModelFlags flags;
+  flags.gpu_layers = 20;
+  flags.cpu_experts = 100;
+  EXPECT_EQ(flags.placed(config)->host_layers, 41u);
+  EXPECT_EQ(flags.placed(config)->host_experts, 61u);
+  flags.gpu_layers = 100;
+  EXPECT_EQ(flags.placed(config)->host_layers, 0u);
+  EXPECT_FALSE(flags.placed(*known_model("smollm2-135m")).has_value());  // no experts
 }
 
 }  // namespace

@@ -63,7 +63,8 @@ TEST(Plan, KnownModelOnKnownHardware) {
   const Outcome text = vitrine({"plan", "--model", "deepseek-v3", "--hardware", "h200"});
   EXPECT_NE(text.out.find("671.03 B parameters, 36.63 B read per token"), std::string::npos) << text.out;
   EXPECT_NE(text.out.find("does not fit"), std::string::npos);
-  EXPECT_NE(text.out.find("of 61 fit beside embedding and head"), std::string::npos);
+  EXPECT_NE(text.out.find("of 61 fit with the head (--gpu-layers "), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("(--cpu-experts "), std::string::npos) << text.out;
 }
 
 TEST(Plan, FileOnDescribedHardware) {

@@ -89,6 +89,57 @@ TEST(Plan, WhatWouldFitWhenItDoesNot) {
   EXPECT_FALSE(plan(lite, WeightBytes::of(lite, Type::q8_0), longer, gpu).fits);
 }
 
+// What a message says would fit does, and nothing less.
+TEST(Plan, SharedWithTheHost) {
+  const Hardware gpu = {.name = "80 GB", .memory = 80e9};
+  for (const char* name : {"deepseek-v3", "deepseek-v2-lite", "qwen3-30b-a3b"}) {
+    SCOPED_TRACE(name);
+    ModelConfig config = *known_model(name);
+    const Type type = config.layers == 61 ? Type::f8_e4m3 : Type::bf16;
+    const WeightBytes weights = WeightBytes::of(config, type);
+    const Workload workload = {.context = 8192, .batch = config.layers == 61 ? 1u : 8u};
+    const Hardware small = {.name = "small", .memory = static_cast<double>(weights.total) * 0.6};
+    const PlanResult p = plan(config, weights, workload, config.layers == 61 ? gpu : small);
+    ASSERT_FALSE(p.fits);
+    EXPECT_EQ(p.device_weights, p.weights);
+    const Hardware& hardware = config.layers == 61 ? gpu : small;
+    const auto fits = [&](uint32_t layers, uint32_t experts) {
+      return plan(config, weights, workload, hardware, {nullptr, layers, experts}).fits;
+    };
+    ASSERT_GT(p.layers_on_device, 0u);
+    EXPECT_TRUE(fits(config.layers - p.layers_on_device, 0));
+    EXPECT_FALSE(fits(config.layers - p.layers_on_device - 1, 0));
+    ASSERT_TRUE(p.host_experts.has_value());
+    EXPECT_TRUE(fits(0, *p.host_experts));
+    EXPECT_FALSE(fits(0, *p.host_experts - 1));
+  }
+}
+
+TEST(Plan, WhatTheDeviceHoldsOfAModel) {
+  ModelConfig config = *known_model("deepseek-v2-lite");
+  const WeightBytes weights = WeightBytes::of(config, Type::q8_0);
+  uint64_t layers = 0, routed = 0;
+  for (const WeightBytes::Layer& layer : weights.layers) {
+    layers += layer.always + layer.routed_experts;
+    routed += layer.routed_experts;
+  }
+  EXPECT_EQ(weights.embedding + weights.head + layers, weights.total);
+  EXPECT_EQ(routed, weights.routed_experts);
+  EXPECT_EQ(weights.on_device(config, {}), weights.total);
+  // Layer 0 has no experts: the first two that have some are 1 and 2.
+  EXPECT_EQ(weights.on_device(config, {nullptr, 0, 2}),
+            weights.total - weights.layers[1].routed_experts - weights.layers[2].routed_experts);
+  EXPECT_EQ(weights.on_device(config, {nullptr, 0, config.layers}), weights.total - routed);
+  EXPECT_EQ(weights.on_device(config, {nullptr, 3, 0}),
+            weights.total - weights.embedding - weights.layers[0].always - weights.layers[1].always -
+                weights.layers[2].always - weights.layers[1].routed_experts - weights.layers[2].routed_experts);
+  const PlanResult p = plan(config, weights, {.context = 1024}, {.name = "?", .memory = 80e9}, {nullptr, 9, 0});
+  EXPECT_EQ(p.device_cache, p.cache / 27 * 18);
+  // A tied head needs the embedding on both sides.
+  config.tied_output = true;
+  EXPECT_EQ(weights.on_device(config, {nullptr, 1, 0}), weights.total - weights.layers[0].always);
+}
+
 TEST(Plan, UnknownSpeedsPredictNothing) {
   const ModelConfig config = *known_model("smollm2-135m");
   const PlanResult p = plan(config, WeightBytes::of(config, Type::bf16), {}, {.name = "?", .memory = 8e9});

@@ -19,7 +19,7 @@ struct Traced {
   std::vector<uint32_t> bits;
 };
 
-class TraceOps final : public Ops {
+class TraceOps : public Ops {
  public:
   explicit TraceOps(Ops& inner) : inner_(inner) {}
 

@@ -211,7 +211,18 @@ void note(const void* kernel, dim3 grid, dim3 size, size_t shared) {
   watched.push_back(launch);
 }
 
+void note_copy(const void* to, const void* from, size_t bytes) {
+  if (!watching) return;
+  Launch launch;
+  std::memset(&launch, 0, sizeof(launch));
+  launch.kernel = to;
+  launch.from = from;
+  launch.shared_bytes = bytes;
+  watched.push_back(launch);
+}
+
 void start_from_last(bool yes) { block().from_last = yes; }
+bool branches_run_late() { return block().from_last; }
 
 uint8_t* shared_bytes() {
   return reinterpret_cast<uint8_t*>((reinterpret_cast<uintptr_t>(block().shared.data()) + 127) / 128 * 128);

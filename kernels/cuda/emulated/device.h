@@ -53,16 +53,18 @@ const char* cudaGetErrorString(cudaError_t error);
 
 namespace vitrine::cuda::emulated {
 
-// Threads of a block are started from the last one on instead of the first: what
-// comes out must not depend on it. For tests.
+// Threads of a block are started from the last one on instead of the first, and a branch of the
+// stream runs when it is joined instead of at once: what comes out must not depend on it. For tests.
 void start_from_last(bool yes);
+bool branches_run_late();
 
 uint8_t* shared_bytes();
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
 
-// The launches between two calls.
+// The launches and copies between two calls.
 struct Launch {
-  const void* kernel;
+  const void* kernel;  // of a copy: to where, and `from`
+  const void* from;
   unsigned grid[3], block[3];
   size_t shared_bytes;
   bool operator==(const Launch& other) const { return std::memcmp(this, &other, sizeof(Launch)) == 0; }
@@ -70,6 +72,7 @@ struct Launch {
 void start_watching();
 std::vector<Launch> stop_watching();
 void note(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes);
+void note_copy(const void* to, const void* from, size_t bytes);
 
 // The lanes of a warp hand each other `bytes` bytes (at most 64) and go on together:
 // the return value holds lane i's at [64 * i].
