@@ -97,7 +97,8 @@ void add_serve(CLI::App& app, int& exit_code) {
       "  OLLAMA_HOST=127.0.0.1:11434 ollama run NAME\n"
       "  vitrine audit tap.ndjson --rules no-egress\n"
       "  vitrine serve --upstream http://gpu.internal:8000 --api-keys keys.txt --tap tap.ndjson\n"
-      "Ctrl-C finishes what is under way; a second one cuts it short. SIGHUP reads --api-keys again.\n"
+      "Ctrl-C finishes what is under way; a second one cuts it short. SIGHUP reads --api-keys again, and goes on in a\n"
+      "new log when the old one was renamed. While the log cannot be written, requests are answered 503.\n"
       "Loopback unless --listen says otherwise; other addresses need --api-keys and TLS.");
   command
       ->add_option("--config", flags->config,

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <signal.h>
 
 #include <boost/asio/signal_set.hpp>
 #include <chrono>
@@ -7,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/field_line.h"
 #include "cli/serve_setup.h"
+#include "serve/client_programs.h"
 #include "serve/lockdown.h"
 #include "serve/page/page_routes.h"
 #include "serve/tap_observer.h"
@@ -21,6 +23,13 @@ constexpr size_t kRecordBytes = 1024;
 Timestamp now() {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
   return {std::chrono::duration_cast<std::chrono::nanoseconds>(since).count()};
+}
+
+// To standard error, which may lie on the disk that is full: that must not end a server (fmt::print throws).
+template <class... Values>
+void say(fmt::format_string<Values...> text, Values&&... values) {
+  const std::string line = fmt::format(text, std::forward<Values>(values)...);
+  std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
 // A server and all that it is made of, in the order in which the parts need one another.
@@ -94,13 +103,14 @@ class ServeRun {
       options.http.body_bytes = options.http.body_memory = listen_.bounds.body_bytes;
     }
     options.comment = "vitrine serve " VITRINE_VERSION ", model " + model_.name;
-    options.on_trouble = [](std::string_view what) {
-      fmt::print(stderr, "vitrine: tap: {}\n", what.empty() ? "writes again" : what);
-    };
+    options.on_trouble = [](std::string_view what) { say("vitrine: tap: {}\n", what.empty() ? "writes again" : what); };
     auto opened = Tap::open(std::move(options));
     if (!opened) return tl::make_unexpected(opened.error());
     tap_ = std::move(*opened);
-    observer_ = std::make_unique<serve::TapObserver>(*tap_);
+    // Only a log names programs; the page's fields are known to be the page's.
+    if (!flags_.tap.empty()) programs_ = std::make_unique<serve::ClientPrograms>(io_);
+    observer_ = std::make_unique<serve::TapObserver>(*tap_, programs_.get());
+    router_->refuse_when([this] { return trouble(); });
     return {};
   }
 
@@ -145,14 +155,31 @@ class ServeRun {
       if (pads) context_->record_bytes = kRecordBytes;
       serve::add_model_routes(*router_, *context_, model_);
     }
-    std::function<std::string()> metrics;
-    if (behind_) metrics = [this] { return behind_->metrics(); };
-    serve::add_service_routes(*router_, service_.get(), listening_, std::move(metrics));
+    serve::add_service_routes(
+        *router_, service_.get(), listening_, [this] { return trouble(); }, [this] { return metrics(); });
     if (flags_.no_page) return;
     page_streams_ = serve::add_page_routes(
         *router_, {io_, *glass_, *connections_, [this](uint64_t connection) { return observer_->tap_id(connection); },
                    [this] { return access_->asks_keys(); }, flags_.tap.empty() ? "" : flags_.tap_content,
                    VITRINE_VERSION, !flags_.no_lockdown && !behind_});
+  }
+
+  // What no log can be kept of is not served.
+  std::string trouble() const {
+    return tap_ && tap_->failing() ? "the log of exchanges cannot be written; nothing is served unrecorded" : "";
+  }
+
+  std::string metrics() const {
+    std::string out;
+    if (behind_) behind_->append_metrics(out);
+    if (flags_.tap.empty()) return out;
+    const TapStatus status = tap_->status();
+    serve::append_metric(out, "tap_failing", "gauge", "1: the log of exchanges cannot be written.", status.failing);
+    serve::append_metric(out, "tap_bytes_total", "counter", "Written to the log.",
+                         static_cast<double>(status.log_bytes));
+    serve::append_metric(out, "tap_dropped_lines_total", "counter", "Lines that the log has lost.",
+                         static_cast<double>(status.dropped_lines));
+    return out;
   }
 
   // ---- signals and the end
@@ -166,9 +193,15 @@ class ServeRun {
   }
 
   void reload() {
-    auto again = load_keys(flags_.key_file);
-    if (again) return access_->set_keys(std::move(*again));
-    fmt::print(stderr, "vitrine: keys were not reloaded: {}\n", again.error().to_string());
+    if (auto again = load_keys(flags_.key_file)) {
+      access_->set_keys(std::move(*again));
+    } else {
+      say("vitrine: keys were not reloaded: {}\n", again.error().to_string());
+    }
+    if (!tap_) return;
+    if (const Status reopened = tap_->reopen(now()); !reopened) {
+      say("vitrine: the log goes on in the old file: {}\n", reopened.error().to_string());
+    }
   }
 
   void stop() {
@@ -178,7 +211,7 @@ class ServeRun {
       return;
     }
     draining_ = true;
-    if (!flags_.model.quiet) fmt::print(stderr, "finishing what is under way; again to cut it short\n");
+    if (!flags_.model.quiet) say("finishing what is under way; again to cut it short\n");
     server_->drain();
     if (page_streams_) page_streams_->end();
   }
@@ -192,19 +225,18 @@ class ServeRun {
 
   void introduce() const {
     const bool v6 = listen_.address.find(':') != std::string::npos;
-    fmt::print(stderr, "{} on {}://{}{}{}:{}  ", behind_ ? "gateway" : model_.name, server_->tls() ? "https" : "http",
-               v6 ? "[" : "", listen_.address, v6 ? "]" : "", server_->port());
+    say("{} on {}://{}{}{}:{}  ", behind_ ? "gateway" : model_.name, server_->tls() ? "https" : "http", v6 ? "[" : "",
+        listen_.address, v6 ? "]" : "", server_->port());
     if (behind_) {
-      fmt::print(stderr, "(passed on to {})\n", flags_.upstream);
+      say("(passed on to {})\n", flags_.upstream);
     } else {
-      fmt::print(stderr, "({} sequences, {} tokens of context, {})\n", flags_.sequences, loaded_.engine->context(),
-                 loaded_.ops->description());
+      say("({} sequences, {} tokens of context, {})\n", flags_.sequences, loaded_.engine->context(),
+          loaded_.ops->description());
     }
-    fmt::print(stderr, "{}\n",
-               !serve::locked_down() ? "NOT locked: this process could open connections"
-               : behind_             ? "locked: this process reaches that address alone, and can start no program"
-                                     : "locked: this process can open no connection and start no program");
-    if (!flags_.tap.empty()) fmt::print(stderr, "every exchange goes to {} ({})\n", flags_.tap, flags_.tap_content);
+    say("{}\n", !serve::locked_down() ? "NOT locked: this process could open connections"
+                : behind_             ? "locked: this process reaches that address alone, and can start no program"
+                                      : "locked: this process can open no connection and start no program");
+    if (!flags_.tap.empty()) say("every exchange goes to {} ({})\n", flags_.tap, flags_.tap_content);
   }
 
   const ServeFlags& flags_;
@@ -213,10 +245,11 @@ class ServeRun {
   std::optional<Behind> behind_;
   LoadedModel loaded_;
   serve::ModelInfo model_;
-  std::unique_ptr<Tap> tap_;
-  std::unique_ptr<serve::TapObserver> observer_;
   std::unique_ptr<Knowledge> knowledge_;
   std::unique_ptr<serve::Glass> glass_;
+  std::unique_ptr<Tap> tap_;  // tells the glass what ends with it
+  std::unique_ptr<serve::ClientPrograms> programs_;
+  std::unique_ptr<serve::TapObserver> observer_;
   std::unique_ptr<serve::ConnectionWatch> connections_;
   std::optional<serve::Access> access_;
   std::optional<serve::Router> router_;
@@ -234,6 +267,7 @@ class ServeRun {
 }  // namespace
 
 int run_serve(const ServeFlags& flags) {
+  signal(SIGXFSZ, SIG_IGN);  // a file at its size limit is an error of the log's, not our end
   // Before anything of our own is open.
   if (const Status status = serve::close_inherited_descriptors(); !status) return report_error(status.error());
   ServeRun run(flags);

@@ -150,12 +150,11 @@ Result<LoadedModel> load_model(const ServeFlags& flags) {
   return flags.model.load(options);
 }
 
-std::string Behind::metrics() const {
-  return fmt::format(
-      "# HELP vitrine_upstream_requests_total Requests passed on.\n# TYPE vitrine_upstream_requests_total counter\n"
-      "vitrine_upstream_requests_total {}\n# HELP vitrine_upstream_failures_total Without a whole answer.\n"
-      "# TYPE vitrine_upstream_failures_total counter\nvitrine_upstream_failures_total {}\n",
-      gateway->forwarded(), gateway->failed());
+void Behind::append_metrics(std::string& out) const {
+  serve::append_metric(out, "upstream_requests_total", "counter", "Requests passed on.",
+                       static_cast<double>(gateway->forwarded()));
+  serve::append_metric(out, "upstream_failures_total", "counter", "Without a whole answer.",
+                       static_cast<double>(gateway->failed()));
 }
 
 Result<Behind> open_upstream(const ServeFlags& flags, asio::io_context& io) {

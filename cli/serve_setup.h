@@ -52,7 +52,7 @@ struct Behind {
   std::unique_ptr<serve::Connector> connector;
   std::unique_ptr<serve::Gateway> gateway;
 
-  std::string metrics() const;
+  void append_metrics(std::string& out) const;
 };
 
 // Forks: REQUIRES that no other thread runs yet.

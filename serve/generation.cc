@@ -191,7 +191,7 @@ void generate(GenerationContext& context, Api api, ChatRequest request, std::uni
 
 void send_error(Responder& responder, Api api, const Error& error, Headers headers, int status, std::string_view code) {
   if (status == 0) status = status_of(error);
-  if (status == 429) headers.emplace_back("Retry-After", "1");
+  if (status == 429 || status == 503) headers.emplace_back("Retry-After", "1");
   if (status == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
   headers.emplace_back("Content-Type", "application/json");
   responder.send(status, std::move(headers),

@@ -167,11 +167,12 @@ class ModelRoutes {
   const ModelInfo& model_;
 };
 
-void counter(std::string& out, std::string_view name, std::string_view kind, std::string_view help, double value) {
+}  // namespace
+
+void append_metric(std::string& out, std::string_view name, std::string_view kind, std::string_view help,
+                   double value) {
   out += fmt::format("# HELP vitrine_{0} {2}\n# TYPE vitrine_{0} {1}\nvitrine_{0} {3}\n", name, kind, help, value);
 }
-
-}  // namespace
 
 void add_model_routes(Router& router, GenerationContext& context, const ModelInfo& model) {
   using Form = ModelRoutes::Form;
@@ -198,47 +199,57 @@ void add_model_routes(Router& router, GenerationContext& context, const ModelInf
 }
 
 void add_service_routes(Router& router, EngineService* service, const HttpServer* const& server,
-                        std::function<std::string()> more_metrics) {
-  router.add("GET", "/healthz", Router::Door::open, [service](RouteCall call) {
-    const auto failed = service != nullptr ? service->failed() : std::nullopt;
+                        std::function<std::string()> trouble, std::function<std::string()> more_metrics) {
+  constexpr bool kAlways = true;
+  const auto healthz = [service, trouble = std::move(trouble)](RouteCall call) {
+    std::string why = trouble ? trouble() : "";
+    if (const auto failed = service != nullptr ? service->failed() : std::nullopt) why = failed->to_string();
     std::string out;
     JsonWriter json(out);
-    json.begin().key("status").plain(failed ? "failed" : "ok").end();
-    send_json(call, std::move(out), failed ? 503 : 200);
-  });
-  router.add("GET", "/metrics", Router::Door::key, [service, &server, more = std::move(more_metrics)](RouteCall call) {
+    json.begin().key("status").plain(why.empty() ? "ok" : "failed");
+    if (!why.empty()) json.key("reason").string(why);
+    json.end();
+    send_json(call, std::move(out), why.empty() ? 200 : 503);
+  };
+  const auto metrics = [service, &server, more = std::move(more_metrics)](RouteCall call) {
     std::string out;
     if (service != nullptr) {
       const ServiceStats s = service->stats();
-      counter(out, "sequences_running", "gauge", "Sequences the engine works on.", static_cast<double>(s.running));
-      counter(out, "sequences_waiting", "gauge", "Sequences that wait for a place.", static_cast<double>(s.waiting));
-      counter(out, "sequences_total", "counter", "Sequences taken.", static_cast<double>(s.jobs));
-      counter(out, "sequences_refused_total", "counter", "Refused because too many waited.",
-              static_cast<double>(s.refused));
-      counter(out, "sequences_cancelled_total", "counter", "Ended by their client.", static_cast<double>(s.cancelled));
-      counter(out, "prompt_tokens_total", "counter", "Tokens of finished prompts.",
-              static_cast<double>(s.prompt_tokens));
-      counter(out, "prompt_tokens_cached_total", "counter", "Of them, shared with earlier prompts.",
-              static_cast<double>(s.cached_tokens));
-      counter(out, "generated_tokens_total", "counter", "Tokens generated.", static_cast<double>(s.generated_tokens));
-      counter(out, "steps_total", "counter", "Steps of the engine.", static_cast<double>(s.steps));
-      counter(out, "step_seconds_total", "counter", "Time in steps.", s.step_seconds);
-      counter(out, "step_overhead_seconds_total", "counter", "Time of the engine's thread between steps.",
-              s.other_seconds);
+      append_metric(out, "sequences_running", "gauge", "Sequences the engine works on.",
+                    static_cast<double>(s.running));
+      append_metric(out, "sequences_waiting", "gauge", "Sequences that wait for a place.",
+                    static_cast<double>(s.waiting));
+      append_metric(out, "sequences_total", "counter", "Sequences taken.", static_cast<double>(s.jobs));
+      append_metric(out, "sequences_refused_total", "counter", "Refused because too many waited.",
+                    static_cast<double>(s.refused));
+      append_metric(out, "sequences_cancelled_total", "counter", "Ended by their client.",
+                    static_cast<double>(s.cancelled));
+      append_metric(out, "prompt_tokens_total", "counter", "Tokens of finished prompts.",
+                    static_cast<double>(s.prompt_tokens));
+      append_metric(out, "prompt_tokens_cached_total", "counter", "Of them, shared with earlier prompts.",
+                    static_cast<double>(s.cached_tokens));
+      append_metric(out, "generated_tokens_total", "counter", "Tokens generated.",
+                    static_cast<double>(s.generated_tokens));
+      append_metric(out, "steps_total", "counter", "Steps of the engine.", static_cast<double>(s.steps));
+      append_metric(out, "step_seconds_total", "counter", "Time in steps.", s.step_seconds);
+      append_metric(out, "step_overhead_seconds_total", "counter", "Time of the engine's thread between steps.",
+                    s.other_seconds);
     }
     if (server != nullptr) {
       const HttpServer::Stats s = server->stats();
-      counter(out, "connections_open", "gauge", "Connections of clients.", static_cast<double>(s.open));
-      counter(out, "connections_total", "counter", "Connections accepted.", static_cast<double>(s.accepted));
-      counter(out, "http_requests_total", "counter", "Requests read.", static_cast<double>(s.requests));
-      counter(out, "http_malformed_total", "counter", "Requests that were no valid HTTP.",
-              static_cast<double>(s.refused));
+      append_metric(out, "connections_open", "gauge", "Connections of clients.", static_cast<double>(s.open));
+      append_metric(out, "connections_total", "counter", "Connections accepted.", static_cast<double>(s.accepted));
+      append_metric(out, "http_requests_total", "counter", "Requests read.", static_cast<double>(s.requests));
+      append_metric(out, "http_malformed_total", "counter", "Requests that were no valid HTTP.",
+                    static_cast<double>(s.refused));
     }
     if (more) out += more();
     Headers headers = call.headers;
     headers.emplace_back("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
     call.responder->send(200, std::move(headers), std::move(out));
-  });
+  };
+  router.add("GET", "/healthz", Router::Door::open, healthz, kAlways);
+  router.add("GET", "/metrics", Router::Door::key, metrics, kAlways);
 }
 
 }  // namespace vitrine::serve

@@ -20,8 +20,12 @@ struct ModelInfo {
 
 // Borrows all; they outlive the router.
 void add_model_routes(Router& router, GenerationContext& context, const ModelInfo& model);
-// /healthz (open) and /metrics (key). `server` may be null until it listens.
+// /healthz (open) and /metrics (key), which answer whatever the router refuses. `server` may be null until it listens.
+// `trouble` says why requests are refused now, or "".
 void add_service_routes(Router& router, EngineService* service, const HttpServer* const& server,
-                        std::function<std::string()> more_metrics = {});
+                        std::function<std::string()> trouble = {}, std::function<std::string()> more_metrics = {});
+
+// A line of /metrics with its heads; `name` without "vitrine_".
+void append_metric(std::string& out, std::string_view name, std::string_view kind, std::string_view help, double value);
 
 }  // namespace vitrine::serve

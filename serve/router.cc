@@ -8,8 +8,8 @@ namespace vitrine::serve {
 
 Api api_of(std::string_view path) { return path.starts_with("/api/") ? Api::ollama : Api::openai; }
 
-void Router::add(std::string method, std::string path, Door door, Route route) {
-  routes_[std::move(path)].insert_or_assign(std::move(method), Entry{door, std::move(route)});
+void Router::add(std::string method, std::string path, Door door, Route route, bool always) {
+  routes_[std::move(path)].insert_or_assign(std::move(method), Entry{door, std::move(route), always});
 }
 
 const Router::Entry* Router::find(const std::string& method, const std::string& path, std::string& rest,
@@ -57,6 +57,9 @@ void Router::handle(HttpRequest request, std::shared_ptr<Responder> responder) c
   RouteCall call;
   bool known_path = false;
   const Entry* entry = find(request.method, request.path, call.rest, known_path);
+  if (const std::string reason = reason_ ? reason_() : ""; !reason.empty() && (entry == nullptr || !entry->always)) {
+    return refuse(503, "not_recording", reason, headers);
+  }
   if (entry == nullptr) {
     if (known_path) return refuse(405, "method_not_allowed", request.method + " is not for this path", headers);
     return refuse(404, "not_found", "nothing is at " + printable(request.path), headers);

@@ -1,6 +1,7 @@
 // Method and path -> route, behind the checks that every request passes.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -26,8 +27,11 @@ class Router {
   // Borrows `access`.
   explicit Router(const Access& access) : access_(access) {}
 
+  // Asked for every request: a reason not to answer any now (503), or "". What reports how the server is, open or not,
+  // is added with `always`.
+  void refuse_when(std::function<std::string()> reason) { reason_ = std::move(reason); }
   // A path that ends in '*' takes everything that begins so; the longest wins. HEAD is GET.
-  void add(std::string method, std::string path, Door door, Route route);
+  void add(std::string method, std::string path, Door door, Route route, bool always = false);
   void handle(HttpRequest request, std::shared_ptr<Responder> responder) const;
 
   struct Counts {
@@ -39,10 +43,12 @@ class Router {
   struct Entry {
     Door door;
     Route route;
+    bool always;
   };
   const Entry* find(const std::string& method, const std::string& path, std::string& rest, bool& known_path) const;
 
   const Access& access_;
+  std::function<std::string()> reason_;
   std::map<std::string, std::map<std::string, Entry>> routes_;  // path -> method
   mutable Counts counts_;
 };

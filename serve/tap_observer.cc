@@ -3,6 +3,9 @@
 #include <charconv>
 #include <chrono>
 
+#include "capture/tls/handshake.h"
+#include "capture/tls/hello_info.h"
+
 namespace vitrine::serve {
 namespace {
 
@@ -18,18 +21,40 @@ Endpoint endpoint(std::string_view text) {
   if (colon == text.npos) return out;
   std::string_view address = text.substr(0, colon);
   if (address.starts_with('[')) address = address.substr(1, address.size() - 2);
+  // An IPv4 client of a listener for both.
+  if (address.starts_with("::ffff:") && address.find('.') != address.npos) address.remove_prefix(7);
   out.ip = IpAddress::parse(address);
   std::from_chars(text.data() + colon + 1, text.data() + text.size(), out.port);
   return out;
 }
 
+// What a passive reader of the same handshake would have seen.
+TlsInfo tls_info(const TlsHandshake& shown) {
+  TlsInfo info =
+      tls::handshake_info(as_bytes(shown.client_hello), shown.version, shown.cipher, shown.protocol, shown.resumed);
+  info.retry = shown.retried;
+  constexpr size_t kHead = 4;
+  if (shown.certificate.size() > kHead) {
+    const Bytes body = as_bytes(shown.certificate).subspan(kHead);
+    tls::parse_certificate_names(body, shown.version >= 0x0304, info.certificate_names);
+  }
+  return info;
+}
+
 }  // namespace
 
-void TapObserver::opened(const Peer& peer) {
+void TapObserver::identify(const Peer& peer, std::function<void(std::string program)> go_on) {
+  if (programs_ == nullptr || !peer.loopback) return go_on({});
+  programs_->find({endpoint(peer.client), endpoint(peer.server)}, std::move(go_on));
+}
+
+void TapObserver::opened(const Peer& peer, const TlsHandshake* tls) {
   TapPeer tapped;
   tapped.client = endpoint(peer.client);
   tapped.server = endpoint(peer.server);
+  tapped.process = peer.program;
   tapped.tls = peer.tls;
+  if (tls != nullptr) tapped.tls_info = tls_info(*tls);
   connections_.insert_or_assign(peer.connection, tap_.connection(std::move(tapped), now()));
 }
 

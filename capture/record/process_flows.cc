@@ -1,43 +1,16 @@
 #include "capture/record/process_flows.h"
 
-#include <dirent.h>
-#include <unistd.h>
-
-#include <charconv>
-#include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
 #include "base/bytes.h"
+#include "capture/record/proc.h"
 
 namespace vitrine {
+
+using proc::each_entry, proc::parent_of, proc::parse_number, proc::socket_of;
+
 namespace {
-
-template <class Visit>
-void each_entry(const std::string& folder, Visit visit) {
-  DIR* open = opendir(folder.c_str());
-  if (open == nullptr) return;
-  while (const dirent* entry = readdir(open)) visit(std::string_view(entry->d_name));
-  closedir(open);
-}
-
-bool parse_number(std::string_view text, auto& value, int base = 10) {
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  return result.ec == std::errc{} && result.ptr == text.data() + text.size();
-}
-
-// proc(5) stat: pid (comm) state ppid …; comm may hold anything, so from its last ')'.
-bool parent_of(pid_t pid, pid_t& parent, std::string& name) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  std::string line;
-  if (!std::getline(in, line)) return false;
-  const size_t open = line.find('('), close = line.rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close + 4 > line.size()) return false;
-  name = line.substr(open + 1, close - open - 1);
-  parent = static_cast<pid_t>(std::strtol(line.c_str() + close + 4, nullptr, 10));
-  return true;
-}
 
 // "0100007F:1F90" or 32 hex digits: 32-bit words in host order.
 bool parse_address(std::string_view text, Endpoint& out) {
@@ -61,16 +34,6 @@ bool parse_address(std::string_view text, Endpoint& out) {
   return true;
 }
 
-// "socket:[12345]" → 12345; 0 for every other link.
-uint64_t socket_of(const std::string& link_path) {
-  char target[64];
-  const ssize_t n = readlink(link_path.c_str(), target, sizeof target);
-  const std::string_view link(target, n > 0 ? static_cast<size_t>(n) : 0);
-  uint64_t inode = 0;
-  if (!link.starts_with("socket:[") || !link.ends_with("]")) return 0;
-  return parse_number(link.substr(8, link.size() - 9), inode) ? inode : 0;
-}
-
 struct TableRow {
   Endpoint local, remote;
   uint64_t inode = 0;
@@ -92,28 +55,6 @@ void each_row(std::ifstream& in, Visit visit) {
 }
 
 }  // namespace
-
-std::string program_of_connection(const Endpoint& client, const Endpoint& server) {
-  uint64_t socket = 0;
-  for (const char* table : {"/proc/self/net/tcp", "/proc/self/net/tcp6"}) {
-    std::ifstream in(table);
-    each_row(in, [&](const TableRow& row) {
-      if (row.local == client && row.remote == server) socket = row.inode;
-    });
-  }
-  std::string program;
-  if (socket == 0) return program;
-  each_entry("/proc", [&](std::string_view process) {
-    pid_t pid = 0, parent = 0;
-    if (!program.empty() || !parse_number(process, pid)) return;
-    const std::string folder = "/proc/" + std::string(process) + "/fd";
-    bool found = false;
-    each_entry(folder,
-               [&](std::string_view name) { found = found || socket_of(folder + "/" + std::string(name)) == socket; });
-    if (found && !parent_of(pid, parent, program)) program.clear();
-  });
-  return program;
-}
 
 void ProcessFlows::find_tree() {
   std::map<pid_t, pid_t> parents;

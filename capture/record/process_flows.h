@@ -13,13 +13,6 @@
 
 namespace vitrine {
 
-// The program whose socket is the `client` end of a TCP connection on this
-// machine; empty when there is none, or it is another user's and we are not
-// root. Looks through /proc once: milliseconds, more with many processes, so a
-// server asks when a connection is accepted from a loopback address and not
-// for each request.
-std::string program_of_connection(const Endpoint& client, const Endpoint& server);
-
 class ProcessFlows {
  public:
   explicit ProcessFlows(pid_t root) : root_(root) {}

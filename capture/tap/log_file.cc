@@ -67,6 +67,13 @@ Result<std::unique_ptr<LogFile>> LogFile::open(const std::string& path, bool app
 
 LogFile::~LogFile() { (void)close(); }
 
+bool LogFile::moved() const {
+  struct stat named {
+  }, own{};
+  if (fstat(descriptor_, &own) != 0) return true;
+  return ::stat(path_.c_str(), &named) != 0 || named.st_dev != own.st_dev || named.st_ino != own.st_ino;
+}
+
 bool LogFile::append(uint64_t generation, std::string& text, bool ends_line) {
   std::unique_lock lock(mutex_);
   const bool continues = std::exchange(line_open_, !ends_line);

@@ -41,6 +41,8 @@ class LogFile {
   // sense together only.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   bool failing() const { return failing_.load(std::memory_order_acquire); }
+  // The path names another file than this one by now, or none.
+  bool moved() const;
   Counts counts() const;
 
   void flush();  // until everything appended is written or dropped

@@ -1,7 +1,9 @@
 #include "capture/tap/tap.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "capture/input/exchange_log.h"
@@ -18,23 +20,64 @@ struct Subscription {
   std::set<ExchangeId> exchanges;
 };
 
+// One file, and what stands before it.
+struct Log {
+  std::unique_ptr<LogFile> file;
+  std::unique_ptr<LogSink> sink;
+  std::unique_ptr<ContentFilter> filter;  // unless all content is kept
+  ExchangeSink* first = nullptr;          // of the two
+  std::set<ExchangeId> open;              // began in it
+
+  // Its last line; the error says that lines are missing.
+  Status end(Timestamp time) {
+    sink->end(time);
+    return file->close();
+  }
+};
+
+Result<Log> open_log(const TapOptions& options, bool append) {
+  std::string missing;
+  ExchangeLogWriter(missing).issue(
+      {Cause::truncated, "tap: the log could not be written for a time; what was open or began then is missing", 0, 0});
+  const std::string head = exchange_log_head(
+      {.simulated = options.simulated, .comment = options.comment, .content = options.content, .ends = true});
+  Log log;
+  auto file = LogFile::open(options.path, append, head, std::move(missing));
+  if (!file) return tl::unexpected(file.error());
+  log.file = std::move(*file);
+  log.sink = std::make_unique<LogSink>(*log.file);
+  log.first = log.sink.get();
+  if (options.content != TapContent::full) {
+    auto values = WithheldValues::with_random_key();
+    if (!values) return tl::unexpected(values.error());
+    log.filter = std::make_unique<ContentFilter>(*log.sink, options.content, *values);
+    log.first = log.filter.get();
+  }
+  return log;
+}
+
 }  // namespace
 
 struct Tap::State : ExchangeSink {
   TapOptions options;
-  std::unique_ptr<LogFile> file;          // null: no log
-  std::unique_ptr<LogSink> log;           // with it
-  std::unique_ptr<ContentFilter> filter;  // before it, unless all content is kept
-  ExchangeSink* to_log = nullptr;         // the first of the two
+  std::optional<Log> log;       // nothing: no log
+  std::optional<Log> previous;  // of before a rotation, while exchanges are open in it
   std::vector<Subscription> subscriptions;
   std::set<TapConnection::State*> open;
   uint64_t connections = 0, exchanges = 0, bytes = 0;
-  uint64_t generation = 1;  // of the file, as far as on_trouble was told
+  uint64_t earlier_bytes = 0, earlier_dropped = 0, earlier_failures = 0;  // of logs that are closed
+  uint64_t generation = 1;                                                // of the file, as far as on_trouble was told
   bool told_failing = false;
   bool closed_down = false;
 
+  // The log an exchange has begun in; it is the present one for all that is not in the previous one.
+  ExchangeSink* log_of(const Exchange& exchange) {
+    if (previous && previous->open.contains(exchange.id)) return previous->first;
+    return log ? log->first : nullptr;
+  }
+
   void connection(const ConnectionInfo& info, ConnectionEvent event) override {
-    if (to_log) to_log->connection(info, event);
+    if (log) log->first->connection(info, event);
     if (event != ConnectionEvent::closed) return;  // others: before its first exchange
     for (Subscription& to : subscriptions) {
       if (to.connections.erase(info.id) != 0) to.sink->connection(info, event);
@@ -42,7 +85,10 @@ struct Tap::State : ExchangeSink {
   }
   void opened(const Exchange& exchange) override {
     ++exchanges;
-    if (to_log) to_log->opened(exchange);
+    if (log) {
+      log->open.insert(exchange.id);
+      log->first->opened(exchange);
+    }
     for (Subscription& to : subscriptions) {
       if (to.connections.insert(exchange.id.connection).second) {
         to.sink->connection(*exchange.connection, ConnectionEvent::opened);
@@ -53,31 +99,48 @@ struct Tap::State : ExchangeSink {
     }
   }
   void part(const Exchange& exchange, const Part& part) override {
-    if (to_log) to_log->part(exchange, part);
+    if (ExchangeSink* const to_log = log_of(exchange)) to_log->part(exchange, part);
     for (Subscription& to : subscriptions) {
       if (to.exchanges.contains(exchange.id)) to.sink->part(exchange, part);
     }
   }
   void closed(const Exchange& exchange, CloseReason reason) override {
-    if (to_log) to_log->closed(exchange, reason);
+    if (ExchangeSink* const to_log = log_of(exchange)) to_log->closed(exchange, reason);
     for (Subscription& to : subscriptions) {
       if (to.exchanges.erase(exchange.id) != 0) to.sink->closed(exchange, reason);
     }
+    if (log) log->open.erase(exchange.id);
+    if (previous && previous->open.erase(exchange.id) != 0 && previous->open.empty()) end_previous(exchange.closed);
   }
   void issue(Issue issue) override {
     for (Subscription& to : subscriptions) to.sink->issue(issue);
-    if (to_log) to_log->issue(std::move(issue));
+    if (log) log->first->issue(std::move(issue));
+  }
+
+  void end_previous(Timestamp time) {
+    if (!previous) return;
+    if (!previous->open.empty()) {
+      previous->sink->issue({Cause::truncated, "tap: the log was rotated again before these exchanges ended", 0, 0});
+    }
+    const Status ended = previous->end(time);
+    if (!ended && options.on_trouble) options.on_trouble(ended.error().message);
+    const LogFile::Counts counts = previous->file->counts();
+    earlier_bytes += counts.written;
+    earlier_dropped += counts.dropped_lines + previous->sink->skipped();
+    earlier_failures += counts.failures;
+    previous.reset();
   }
 
   // The end of one call from outside.
   void hand_over() {
+    if (previous) previous->sink->hand_over();
     if (!log) return;
-    log->hand_over();
-    const bool failing = file->failing();
-    const uint64_t now = file->generation();
+    log->sink->hand_over();
+    const bool failing = log->file->failing();
+    const uint64_t now = log->file->generation();
     if (failing == told_failing && now == generation) return;
     if (options.on_trouble) {
-      if (failing || !told_failing) options.on_trouble(file->counts().error);
+      if (failing || !told_failing) options.on_trouble(log->file->counts().error);
       if (!failing) options.on_trouble({});
     }
     told_failing = failing;
@@ -156,26 +219,26 @@ Tap::~Tap() { (void)close({}); }
 Result<std::unique_ptr<Tap>> Tap::open(TapOptions options) {
   auto state = std::make_unique<State>();
   if (!options.path.empty()) {
-    std::string missing;
-    ExchangeLogWriter(missing).issue(
-        {Cause::truncated, "tap: the log could not be written for a time; what was open or began then is missing", 0,
-         0});
-    const std::string head = exchange_log_head(
-        {.simulated = options.simulated, .comment = options.comment, .content = options.content, .ends = true});
-    Result<std::unique_ptr<LogFile>> file = LogFile::open(options.path, options.append, head, std::move(missing));
-    if (!file) return tl::unexpected(file.error());
-    state->file = std::move(*file);
-    state->log = std::make_unique<LogSink>(*state->file);
-    if (options.content != TapContent::full) {
-      options.http.digests = false;
-      Result<WithheldValues> values = WithheldValues::with_random_key();
-      if (!values) return tl::unexpected(values.error());
-      state->filter = std::make_unique<ContentFilter>(*state->log, options.content, *values);
-    }
-    state->to_log = state->filter ? static_cast<ExchangeSink*>(state->filter.get()) : state->log.get();
+    auto log = open_log(options, options.append);
+    if (!log) return tl::unexpected(log.error());
+    state->log = std::move(*log);
+    if (options.content != TapContent::full) options.http.digests = false;
   }
   state->options = std::move(options);
   return std::unique_ptr<Tap>(new Tap(std::move(state)));
+}
+
+Status Tap::reopen(Timestamp time) {
+  State& state = *state_;
+  if (!state.log || state.closed_down || !state.log->file->moved()) return {};
+  auto log = open_log(state.options, true);
+  if (!log) return tl::unexpected(log.error());
+  state.end_previous(time);
+  state.previous = std::exchange(state.log, std::move(*log));
+  state.generation = state.log->file->generation();
+  if (std::exchange(state.told_failing, false) && state.options.on_trouble) state.options.on_trouble({});
+  if (state.previous->open.empty() || state.previous->file->failing()) state.end_previous(time);
+  return {};
 }
 
 std::unique_ptr<TapConnection> Tap::connection(TapPeer peer, Timestamp time) {
@@ -209,38 +272,43 @@ void Tap::unsubscribe(ExchangeSink& sink) {
   std::erase_if(state_->subscriptions, [&](const Subscription& one) { return one.sink == &sink; });
 }
 
-bool Tap::failing() const { return state_->file && state_->file->failing(); }
+bool Tap::failing() const { return state_->log && state_->log->file->failing(); }
 
 TapStatus Tap::status() const {
   TapStatus out;
   out.connections = state_->connections;
   out.exchanges = state_->exchanges;
   out.bytes = state_->bytes;
-  if (!state_->file) return out;
-  const LogFile::Counts counts = state_->file->counts();
-  out.log_bytes = counts.written;
-  out.dropped_lines = counts.dropped_lines + state_->log->skipped();
-  out.write_failures = counts.failures;
-  out.failing = state_->file->failing();
-  out.error = counts.error;
+  out.log_bytes = state_->earlier_bytes;
+  out.dropped_lines = state_->earlier_dropped;
+  out.write_failures = state_->earlier_failures;
+  for (const std::optional<Log>* log : {&state_->previous, &state_->log}) {
+    if (!*log) continue;
+    const LogFile::Counts counts = (*log)->file->counts();
+    out.log_bytes += counts.written;
+    out.dropped_lines += counts.dropped_lines + (*log)->sink->skipped();
+    out.write_failures += counts.failures;
+    if (!counts.error.empty()) out.error = counts.error;
+  }
+  out.failing = failing();
   return out;
 }
 
 void Tap::flush() {
-  if (state_->file) state_->file->flush();
+  if (state_->previous) state_->previous->file->flush();
+  if (state_->log) state_->log->file->flush();
 }
 
 Status Tap::close(Timestamp time) {
   State& state = *state_;
-  if (state.closed_down) return state.file ? state.file->close() : Status{};
+  if (state.closed_down) return state.log ? state.log->file->close() : Status{};
   while (!state.open.empty()) {
     TapConnection::State& connection = **state.open.begin();
     connection.finish(time.ns != 0 ? time : connection.last, CloseReason::end_of_capture);
   }
   state.closed_down = true;
-  if (!state.log) return {};
-  state.log->end(time);
-  return state.file->close();
+  state.end_previous(time);
+  return state.log ? state.log->end(time) : Status{};
 }
 
 }  // namespace vitrine

@@ -10,9 +10,8 @@
 //   connection->close(Direction::client_to_server, now);            // a FIN; the destructor closes the rest
 //
 // It knows nothing of sockets. Everything is called from one thread (the
-// server's I/O thread); failing() from any. A thread of its own
-// writes the file, so that a slow disk does not stop the caller at once: lines
-// are written in batches, at most 100 ms late.
+// server's I/O thread). A thread of its own writes the file, so that a slow disk does not stop the caller at once:
+// lines are written in batches, at most 100 ms late.
 //
 // Memory: bodies spill to a file beyond HttpLimits::body_memory; lines waiting
 // for the disk are bounded (16 MiB); content hash holds one body at a time. A caller that is faster than the disk for
@@ -114,10 +113,17 @@ class Tap {
 
   // The log is failing: nothing is recorded now (a full disk, a write error, a
   // disk that does not keep up). One atomic read: a server that must not serve
-  // unrecorded answers 503 while it is true. Tried again every second; what was
+  // unrecorded refuses requests while it is true. Tried again every second; what was
   // open meanwhile is missing in the log, which says so.
   bool failing() const;
   TapStatus status() const;
+  // For log rotation, which has given the file another name: what begins from
+  // now on goes to a new file at the log's path (appended to, when it is there);
+  // an exchange that has begun stays whole in the old one, which is closed when
+  // the last of them ends, or cut at the next rotation, and says so. Nothing
+  // happens when the path still names the file. Error: no file can be had there;
+  // the log goes on in the old one.
+  Status reopen(Timestamp time);
   // Waits until the file holds what was said so far (not for the disk itself).
   void flush();
   // Writes the log's last line and closes the file; its error when something is

@@ -5,6 +5,9 @@
 #include <boost/asio/ssl/context.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
+
+#include "serve/http/message.h"
 
 namespace vitrine::serve {
 
@@ -21,6 +24,8 @@ class ByteStream {
   // Says the end (close_notify, FIN) and closes. What is under way ends with an error.
   virtual void close() = 0;
   virtual boost::asio::ip::tcp::socket& socket() = 0;
+  // What the handshake showed; once, behind it. Nothing in the clear, and of a client's side.
+  virtual std::optional<TlsHandshake> take_handshake() { return std::nullopt; }
 };
 
 std::unique_ptr<ByteStream> plain_stream(boost::asio::ip::tcp::socket socket);

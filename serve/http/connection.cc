@@ -50,12 +50,15 @@ Connection::Connection(std::unique_ptr<ByteStream> stream, Peer peer, Connection
 
 Connection::~Connection() = default;
 
-void Connection::begin() {
+void Connection::begin(std::string program) {
+  if (stage_ == Stage::closed) return;
+  peer_.program = std::move(program);
   set_timer(context_.bounds.handshake);
   stream_->handshake([self = shared_from_this()](error_code error) {
     if (self->stage_ == Stage::closed) return;
     if (error) return self->close();
-    if (self->context_.observer != nullptr) self->context_.observer->opened(self->peer_);
+    const auto tls = self->stream_->take_handshake();
+    if (self->context_.observer != nullptr) self->context_.observer->opened(self->peer_, tls ? &*tls : nullptr);
     self->next_request();
   });
 }

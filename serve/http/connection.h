@@ -40,9 +40,9 @@ class Connection : public Responder, public std::enable_shared_from_this<Connect
              std::function<void(uint64_t)> on_end);
   ~Connection() override;
 
-  void begin();
-  void drain();  // closes it as soon as it is between requests
-  void close();  // now
+  void begin(std::string program);  // at the client's end; empty: not known
+  void drain();                     // closes it as soon as it is between requests
+  void close();                     // now
 
   void send(int status, Headers headers, std::string body) override;
   void start(int status, Headers headers) override;
@@ -75,7 +75,7 @@ class Connection : public Responder, public std::enable_shared_from_this<Connect
   std::string head(int status, const Headers& headers, std::string_view framing) const;
 
   std::unique_ptr<ByteStream> stream_;
-  const Peer peer_;
+  Peer peer_;
   ConnectionContext& context_;
   std::function<void(uint64_t)> on_end_;
   boost::asio::steady_timer timer_;

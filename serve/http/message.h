@@ -20,6 +20,15 @@ struct Peer {
   std::string client, server;  // "127.0.0.1:51312", "[::1]:8080"
   bool loopback = true;        // the client's address is this machine's
   bool tls = false;
+  std::string program;  // at the client's end, when it is known
+};
+
+// What a TLS handshake showed, for whom it is recorded.
+struct TlsHandshake {
+  std::string client_hello, certificate;  // messages with their 4-byte heads; the first ClientHello; ours
+  uint16_t version = 0, cipher = 0;       // 0x0304; IANA code; selected
+  std::string protocol;                   // ALPN, selected
+  bool resumed = false, retried = false;  // retried: HelloRetryRequest
 };
 
 struct HttpRequest {

@@ -41,7 +41,11 @@ using Handler = std::function<void(HttpRequest request, std::shared_ptr<Responde
 class TrafficObserver {
  public:
   virtual ~TrafficObserver() = default;
-  virtual void opened(const Peer& peer) = 0;
+  // A connection was accepted; it waits until `go_on` is called, on the server's thread, with the program
+  // at its other end, when that is known.
+  virtual void identify(const Peer&, std::function<void(std::string program)> go_on) { go_on({}); }
+  // `tls`: null in the clear; borrowed for the call.
+  virtual void opened(const Peer& peer, const TlsHandshake* tls) = 0;
   virtual void bytes(const Peer& peer, bool from_client, std::string_view bytes) = 0;
   virtual void closed(const Peer& peer) = 0;
 };

@@ -112,14 +112,15 @@ void HttpServer::add(tcp::socket socket) {
   const tcp::endpoint server = socket.local_endpoint(error);
   socket.set_option(tcp::no_delay(true), error);
   const uint64_t number = next_++;
-  Peer peer{number, to_text(client), to_text(server), is_loopback(client.address()), tls_ != nullptr};
+  Peer peer{number, to_text(client), to_text(server), is_loopback(client.address()), tls_ != nullptr, {}};
   auto stream = tls_ ? tls_stream(std::move(socket), *tls_) : plain_stream(std::move(socket));
-  auto connection = std::make_shared<Connection>(std::move(stream), std::move(peer), context_, [this](uint64_t ended) {
+  auto connection = std::make_shared<Connection>(std::move(stream), peer, context_, [this](uint64_t ended) {
     connections_.erase(ended);
     accept();
   });
   connections_.emplace(number, connection);
-  connection->begin();
+  if (context_.observer == nullptr) return connection->begin({});
+  context_.observer->identify(peer, [connection](std::string program) { connection->begin(std::move(program)); });
 }
 
 void HttpServer::drain() {

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from server import Server
+from server import Server, tiny_model
 
 PROGRAM, BUILD, MAKE_MODEL = sys.argv[1:4]
 REQUESTS = int(sys.argv[4]) if len(sys.argv) > 4 else 4000
@@ -216,9 +216,7 @@ def test_config(model, folder):
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        model = os.path.join(folder, "tiny.gguf")
-        subprocess.run([MAKE_MODEL, "-o", model, "--model", "smollm2-135m", "--layers", "2", "--embedding", "64", "--heads", "3",
-                        "--ffn", "128", "--vocabulary", "512", "--type", "f32"], check=True, stdout=subprocess.DEVNULL)
+        model = tiny_model(MAKE_MODEL, folder)
         with Server(PROGRAM, model, "--context", "1024", "--sequences", "8") as server:
             expected = json.loads(complete(server)[1])["choices"][0]["text"]
             for test in [test_refusals, test_large, test_schema_bombs, test_idle_connections, test_vanishing, test_slow_reader,

@@ -23,7 +23,7 @@ using ::testing::StartsWith;
 
 // What the observer saw of all connections, by direction.
 struct Seen : TrafficObserver {
-  void opened(const Peer&) override { ++open; }
+  void opened(const Peer&, const TlsHandshake*) override { ++open; }
   void bytes(const Peer&, bool from_client, std::string_view bytes) override { (from_client ? in : out).append(bytes); }
   void closed(const Peer&) override { ++ended; }
   std::string in, out;

@@ -15,26 +15,11 @@ import sys
 import tempfile
 import time
 
-from server import Server, skip
+from server import Server, certificate, skip, tiny_model
 
 PROGRAM, BUILD, MAKE_MODEL = sys.argv[1:4]
 RECORD = 1024
 FIRST, SECOND = "first-key-0123456789", "second-key-0123456789"
-
-
-def tiny_model(folder):
-    model = os.path.join(folder, "tiny.gguf")
-    subprocess.run([MAKE_MODEL, "-o", model, "--model", "smollm2-135m", "--layers", "2", "--embedding", "64", "--heads", "3",
-                    "--ffn", "128", "--vocabulary", "512", "--type", "f32"], check=True, stdout=subprocess.DEVNULL)
-    return model
-
-
-def certificate(folder):
-    paths = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", paths[0], "-keyout", paths[1]],
-                   check=True, capture_output=True)
-    return paths
 
 
 def test_exposure(model, cert, key, keys):
@@ -188,7 +173,7 @@ def main():
         if os.geteuid() != 0:
             skip("a network namespace needs root")
     with tempfile.TemporaryDirectory() as folder:
-        model = tiny_model(folder)
+        model = tiny_model(MAKE_MODEL, folder)
         if "--nothing-leaves" in sys.argv:
             test_system_calls(model)
             print("ok test_system_calls", flush=True)

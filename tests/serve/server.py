@@ -32,6 +32,23 @@ def published(build, *names):
         skip(f"{error}: ./dev setup --tests installs the clients")
 
 
+def tiny_model(make_model, folder):
+    """Random weights: it answers at once, and means nothing."""
+    model = os.path.join(folder, "tiny.gguf")
+    subprocess.run([make_model, "-o", model, "--model", "smollm2-135m", "--layers", "2", "--embedding", "64", "--heads", "3",
+                    "--ffn", "128", "--vocabulary", "512", "--type", "f32"], check=True, stdout=subprocess.DEVNULL)
+    return model
+
+
+def certificate(folder):
+    """Self-signed, for localhost: its PEM file and its key's."""
+    paths = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", paths[0], "-keyout", paths[1]],
+                   check=True, capture_output=True)
+    return paths
+
+
 class Server:
     def __init__(self, program, model, *options, tap=True, name="test-model"):
         self.folder = tempfile.mkdtemp(prefix="vitrine-serve-")

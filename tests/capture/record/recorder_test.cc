@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "capture/record/local_programs.h"
 #include "capture/record/process_flows.h"
 #include "tests/capture/pipeline/run_input.h"
 
@@ -247,7 +249,7 @@ TEST(Recorder, SaysWhatIsWrong) {
   EXPECT_EQ(summary.error().code, ErrorCode::usage);
 }
 
-TEST(ProgramOfConnection, IsTheOneThatHoldsTheClientsEnd) {
+TEST(LocalPrograms, AreThoseThatHoldTheClientsEnds) {
   const int listener = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -261,8 +263,11 @@ TEST(ProgramOfConnection, IsTheOneThatHoldsTheClientsEnd) {
   const Endpoint server{IpAddress::parse("127.0.0.1"), ntohs(address.sin_port)};
   getsockname(client, reinterpret_cast<sockaddr*>(&address), &size);
   const Endpoint end{IpAddress::parse("127.0.0.1"), ntohs(address.sin_port)};
-  EXPECT_EQ(program_of_connection(end, server), "test_capture_re");  // the kernel keeps 15 characters
-  EXPECT_EQ(program_of_connection(server, server), "");
+  const LocalConnection asked[] = {{server, server}, {end, server}, {end, end}};
+  const LocalPrograms programs;
+  // The kernel keeps 15 characters.
+  EXPECT_THAT(programs.clients(asked), testing::ElementsAre("", "test_capture_re", ""));
+  EXPECT_THAT(programs.clients({}), testing::IsEmpty());
   close(client);
   close(listener);
 }

@@ -42,8 +42,8 @@ class TapTest : public testing::Test {
   }
   std::string log() const { return *read_file(path_); }
   // The log as its reader understands it, with issues.
-  std::string read() const {
-    const std::string text = log();
+  std::string read(const std::string& path = {}) const {
+    const std::string text = *read_file(path.empty() ? path_ : path);
     ExchangeText sink(as_bytes(text));
     const Status status = read_exchange_log(as_bytes(text), sink);
     EXPECT_TRUE(status) << status.error().message;
@@ -212,6 +212,105 @@ TEST_F(TapTest, AFileThatIsCutByLogRotationGetsAHeadAgain) {
   const std::string text = read();
   EXPECT_THAT(text, HasSubstr("/after"));
   EXPECT_THAT(text, HasSubstr("could not be written for a time"));
+}
+
+// Log rotation that renames: every exchange is whole in one of the files, and neither file has anything to complain of.
+TEST_F(TapTest, ReopenedWhatIsOpenEndsInTheOldFileAndWhatBeginsIsInTheNew) {
+  for (const TapContent content : {TapContent::full, TapContent::hash}) {
+    const auto tap = open({.content = content});
+    const auto slow = tap->connection(loopback(), at(0));
+    const auto idle = tap->connection(loopback(), at(0));
+    ask(*idle, "/before", 1);
+    say(*slow, kUp, "GET /across HTTP/1.1\r\nHost: a.test\r\n\r\n", 3);
+    say(*slow, kDown, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfi", 4);
+    ASSERT_TRUE(tap->reopen(at(5)));  // the path still names the file: nothing happens
+    const std::string old = path_ + ".1";
+    std::filesystem::rename(path_, old);
+    ASSERT_TRUE(tap->reopen(at(5)));
+    ask(*idle, "/after", 6);
+    const auto fresh = tap->connection(loopback(), at(8));
+    ask(*fresh, "/fresh", 9);
+    tap->flush();
+    EXPECT_THAT(log(), HasSubstr("/fresh"));
+    EXPECT_THAT(*read_file(old), Not(HasSubstr("\"end\"")));  // it waits for its last exchange
+    say(*slow, kDown, "sh", 11);
+    ask(*slow, "/behind", 12);
+    for (const auto& connection : {slow.get(), idle.get(), fresh.get()}) connection->close(at(14));
+    ASSERT_TRUE(tap->close(at(15)));
+    EXPECT_EQ(tap->status().dropped_lines, 0u);
+
+    const std::string after = read(path_), before = read(old);
+    for (const char* path : {"/before", "/across"}) {
+      EXPECT_THAT(before, HasSubstr(path));
+      EXPECT_THAT(after, Not(HasSubstr(path)));
+    }
+    for (const char* path : {"/after", "/fresh", "/behind"}) {
+      EXPECT_THAT(after, HasSubstr(path));
+      EXPECT_THAT(before, Not(HasSubstr(path)));
+    }
+    EXPECT_EQ(before.find("fish") != before.npos, content == TapContent::full);
+    for (const std::string& text : {before, after}) EXPECT_THAT(text, Not(HasSubstr("issue"))) << text;
+    EXPECT_EQ(std::filesystem::status(path_).permissions(), std::filesystem::perms(0600));
+    std::filesystem::remove(path_);
+  }
+}
+
+TEST_F(TapTest, AnExchangeThatOutlastsTwoRotationsIsCutAndSaidToBe) {
+  const auto tap = open();
+  const auto slow = tap->connection(loopback(), at(0));
+  say(*slow, kUp, "GET /endless HTTP/1.1\r\nHost: a.test\r\n\r\n", 1);
+  say(*slow, kDown, "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nonce", 2);
+  for (const char* name : {".1", ".2"}) {
+    std::filesystem::rename(path_, path_ + name);
+    ASSERT_TRUE(tap->reopen(at(3)));
+  }
+  say(*slow, kDown, "more", 4);
+  slow->close(at(5));
+  ASSERT_TRUE(tap->close(at(6)));
+  EXPECT_THAT(read(path_ + ".1"),
+              AllOf(HasSubstr("/endless"), HasSubstr("rotated again before these exchanges ended")));
+  EXPECT_THAT(read(path_ + ".2"), Not(HasSubstr("/endless")));
+  EXPECT_GT(tap->status().dropped_lines, 0u);
+}
+
+TEST_F(TapTest, WithoutAFileToReopenTheOldOneGoesOn) {
+  const auto tap = open();
+  const auto connection = tap->connection(loopback(), at(0));
+  std::filesystem::rename(path_, path_ + ".1");
+  std::filesystem::create_directory(path_);
+  const Status refused = tap->reopen(at(1));
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().to_string(), HasSubstr("tap.ndjson"));
+  ask(*connection, "/still", 2);
+  connection->close(at(4));
+  ASSERT_TRUE(tap->close(at(5)));
+  EXPECT_THAT(read(path_ + ".1"), HasSubstr("/still"));
+}
+
+TEST_F(TapTest, RotatedWhileTheDiskIsFullItWritesAgainInTheNewFile) {
+  const FileLimit limit;
+  std::vector<std::string> trouble;
+  TapOptions options;
+  options.on_trouble = [&](std::string_view what) { trouble.emplace_back(what); };
+  const auto tap = open(options);
+  const auto connection = tap->connection(loopback(), at(0));
+  limit.set(log().size());
+  ask(*connection, "/lost", 1);
+  ASSERT_TRUE(wait_until([&] {
+    ask(*connection, "/lost", 2);
+    return tap->failing();
+  }));
+  std::filesystem::rename(path_, path_ + ".1");
+  limit.lift();
+  ASSERT_TRUE(tap->reopen(at(4)));
+  EXPECT_FALSE(tap->failing());
+  ask(*connection, "/after", 5);
+  connection->close(at(7));
+  ASSERT_TRUE(tap->close(at(8)));
+  EXPECT_THAT(read(path_), HasSubstr("/after"));
+  EXPECT_THAT(read(path_), Not(HasSubstr("/lost")));
+  EXPECT_GT(tap->status().dropped_lines, 0u);
+  EXPECT_THAT(trouble, testing::Contains(""));
 }
 
 TEST_F(TapTest, ABodyLargerThanTheQueueIsWrittenWhole) {
