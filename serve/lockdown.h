@@ -23,7 +23,8 @@ Status close_inherited_descriptors();
 // unsupported: this kernel or machine has no such filter; nothing was changed then.
 Status lock_down();
 
-// Whether lock_down() holds in this process, as the kernel tells (/proc/self/status).
+// Whether lock_down() holds for the calling thread: its own filter answers. Another's, as containers and service
+// managers set, does not make it true, whatever it forbids.
 bool locked_down();
 
 }  // namespace vitrine::serve

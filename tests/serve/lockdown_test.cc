@@ -6,7 +6,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -174,6 +177,33 @@ TEST(Lockdown, WhatAServerDoesGoesOn) {
               return file >= 0 && read(file, &byte, 1) == 1 ? 0 : 5;
             }),
             0);
+}
+
+// A filter as containers bring along: `denied` fails with EPERM, everything else is allowed.
+bool set_foreign_filter(long denied) {
+  sock_filter code[] = {{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+                        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, static_cast<uint32_t>(denied)},
+                        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM},
+                        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+  const sock_fprog program = {4, code};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+}
+
+TEST(Lockdown, AnothersFilterIsNotTakenForIt) {
+  for (const long denied : {SYS_keyctl, SYS_socket, SYS_prctl}) {
+    EXPECT_EQ(in_child([&]() -> int {
+                if (!set_foreign_filter(denied)) return 99;
+                if (prctl(PR_GET_SECCOMP) != 2 && denied != SYS_prctl) return 1;  // a filter is on …
+                if (locked_down()) return 2;                                      // … and it is not ours
+                if (denied == SYS_prctl) return 0;  // where nothing can be asked, nothing is claimed
+                if (!lock_down() || !locked_down()) return 3;
+                bool in_thread = false;
+                std::thread([&] { in_thread = locked_down(); }).join();
+                return in_thread ? 0 : 4;
+              }),
+              0)
+        << denied;
+  }
 }
 
 TEST(Lockdown, InheritedDescriptorsAreClosed) {
