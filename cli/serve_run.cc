@@ -123,7 +123,8 @@ class ServeRun {
     knowledge_ = std::move(*known);
     glass_ = std::make_unique<serve::Glass>(*knowledge_);
     tap_->subscribe(*glass_);
-    connections_ = std::make_unique<serve::ConnectionWatch>();
+    connections_ = std::make_unique<serve::ConnectionWatch>(std::chrono::seconds(1),
+                                                            behind_ ? behind_->addresses : serve::DeclaredAddresses());
     return {};
   }
 
@@ -158,10 +159,12 @@ class ServeRun {
     serve::add_service_routes(
         *router_, service_.get(), listening_, [this] { return trouble(); }, [this] { return metrics(); });
     if (flags_.no_page) return;
-    page_streams_ = serve::add_page_routes(
-        *router_, {io_, *glass_, *connections_, [this](uint64_t connection) { return observer_->tap_id(connection); },
-                   [this] { return access_->asks_keys(); }, flags_.tap.empty() ? "" : flags_.tap_content,
-                   VITRINE_VERSION, !flags_.no_lockdown && !behind_});
+    serve::PageContext page{io_, *glass_, *connections_, {}, {}, {}, VITRINE_VERSION, flags_.upstream};
+    page.tap_id = [this](uint64_t connection) { return observer_->tap_id(connection); };
+    page.asks_keys = [this] { return access_->asks_keys(); };
+    if (!flags_.tap.empty()) page.log = flags_.tap_content;
+    if (behind_) page.upstream_opened = [this] { return behind_->gateway->connected(); };
+    page_streams_ = serve::add_page_routes(*router_, std::move(page));
   }
 
   // What no log can be kept of is not served.

@@ -168,6 +168,7 @@ Result<Behind> open_upstream(const ServeFlags& flags, asio::io_context& io) {
   auto addresses = serve::resolve(*upstream);
   if (!addresses) return tl::make_unexpected(addresses.error());
   Behind out;
+  for (const auto& address : *addresses) out.addresses.insert(serve::to_text(address));
   auto connector = serve::Connector::start(io, std::move(*addresses));
   if (!connector) return tl::make_unexpected(connector.error());
   out.connector = std::move(*connector);

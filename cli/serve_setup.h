@@ -3,6 +3,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,7 @@ serve::ModelInfo describe_model(const ServeFlags& flags, const Engine& engine);
 
 // An engine elsewhere.
 struct Behind {
+  std::set<std::string> addresses;  // "192.0.2.7:443": of --upstream, found out once
   std::unique_ptr<serve::Connector> connector;
   std::unique_ptr<serve::Gateway> gateway;
 

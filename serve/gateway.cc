@@ -92,7 +92,7 @@ struct Gateway::State {
   const Upstream upstream;
   std::unique_ptr<asio::ssl::context> tls;
   bool asks_keys = false;
-  uint64_t forwarded = 0, failed = 0;
+  uint64_t forwarded = 0, connected = 0, failed = 0;
 };
 
 namespace {
@@ -124,6 +124,7 @@ class Forward : public std::enable_shared_from_this<Forward> {
   Forward(State& state, RouteCall call)
       : upstream_(state.upstream),
         tls_(state.tls.get()),
+        connected_(state.connected),
         failed_(state.failed),
         call_(std::move(call)),
         timer_(state.io) {
@@ -160,6 +161,7 @@ class Forward : public std::enable_shared_from_this<Forward> {
 
   void connected(Result<tcp::socket> socket) {
     if (!socket) return give_up(socket.error().message);
+    ++connected_;
     if (call_.responder->gone()) return;
     error_code ignored;
     socket->set_option(tcp::no_delay(true), ignored);
@@ -247,6 +249,7 @@ class Forward : public std::enable_shared_from_this<Forward> {
 
   const Upstream& upstream_;
   asio::ssl::context* const tls_;
+  uint64_t& connected_;
   uint64_t& failed_;
   RouteCall call_;
   std::string request_;
@@ -295,6 +298,7 @@ void Gateway::add_routes(Router& router, bool asks_keys) {
 }
 
 uint64_t Gateway::forwarded() const { return state_->forwarded; }
+uint64_t Gateway::connected() const { return state_->connected; }
 uint64_t Gateway::failed() const { return state_->failed; }
 
 }  // namespace vitrine::serve

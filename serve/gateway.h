@@ -37,6 +37,7 @@ class Gateway {
   // /v1/* and /api/*, any method.
   void add_routes(Router& router, bool asks_keys);
   uint64_t forwarded() const;
+  uint64_t connected() const;  // connections opened to it
   uint64_t failed() const;
 
  private:

@@ -7,11 +7,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-std::string to_text(const tcp::endpoint& endpoint) {
-  const bool v6 = endpoint.address().is_v6();
-  return (v6 ? "[" : "") + endpoint.address().to_string() + (v6 ? "]:" : ":") + std::to_string(endpoint.port());
-}
-
 bool is_loopback(const asio::ip::address& address) {
   if (address.is_loopback()) return true;
   return address.is_v6() && address.to_v6().is_v4_mapped() &&
@@ -48,6 +43,11 @@ Result<std::unique_ptr<asio::ssl::context>> make_tls(const ListenOptions& option
 }
 
 }  // namespace
+
+std::string to_text(const tcp::endpoint& endpoint) {
+  const bool v6 = endpoint.address().is_v6();
+  return (v6 ? "[" : "") + endpoint.address().to_string() + (v6 ? "]:" : ":") + std::to_string(endpoint.port());
+}
 
 HttpServer::HttpServer(asio::io_context& io, const ListenOptions& options, Handler handler, TrafficObserver* observer)
     : io_(io), options_(options), acceptor_(io), retry_(io) {

@@ -21,6 +21,9 @@ struct ListenOptions {
   HttpBounds bounds;
 };
 
+// "127.0.0.1:80", "[::1]:80".
+std::string to_text(const boost::asio::ip::tcp::endpoint& endpoint);
+
 class HttpServer {
  public:
   // Listens at once; handles nothing before `io` runs. Borrows `io` and `observer`.

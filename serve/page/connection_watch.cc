@@ -91,7 +91,7 @@ std::string describe(int socket, int domain, int type) {
 
 }  // namespace
 
-SocketCensus take_census(std::set<uint16_t>& listened) {
+SocketCensus take_census(std::set<uint16_t>& listened, const DeclaredAddresses& declared) {
   struct Stream {
     int socket, domain, type;
     uint64_t inode;
@@ -122,14 +122,17 @@ SocketCensus take_census(std::set<uint16_t>& listened) {
     if (internet && one.type == SOCK_STREAM && listened.contains(one.port)) {
       ++census.accepted;
     } else {
-      census.elsewhere.push_back({one.inode, describe(one.socket, one.domain, one.type)});
+      const bool connected = internet && one.type == SOCK_STREAM;
+      const Address peer = connected && !declared.empty() ? read_address(one.socket, getpeername) : Address();
+      auto& side = peer.known && declared.contains(peer.text) ? census.upstream : census.elsewhere;
+      side.push_back({one.inode, describe(one.socket, one.domain, one.type)});
     }
   }
   return census;
 }
 
-ConnectionWatch::ConnectionWatch(std::chrono::milliseconds interval)
-    : interval_(interval), last_look_(std::chrono::steady_clock::now()) {
+ConnectionWatch::ConnectionWatch(std::chrono::milliseconds interval, DeclaredAddresses declared)
+    : interval_(interval), declared_(std::move(declared)), last_look_(std::chrono::steady_clock::now()) {
   report_.interval_ms = interval.count();
   const auto since = std::chrono::system_clock::now().time_since_epoch();
   report_.since.ns = std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
@@ -154,7 +157,7 @@ ConnectionWatch::~ConnectionWatch() {
 void ConnectionWatch::look() {
   const auto now = std::chrono::steady_clock::now();
   const auto gap = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_look_).count();
-  SocketCensus census = take_census(listened_);
+  SocketCensus census = take_census(listened_, declared_);
   if (!census.complete) {
     ++report_.failed_looks;  // the gap grows until one succeeds
     return;
@@ -192,7 +195,7 @@ ConnectionReport ConnectionWatch::report() {
   return out;
 }
 
-std::string to_json(const ConnectionReport& report, bool locked) {
+std::string to_json(const ConnectionReport& report, bool locked, uint64_t upstream_opened) {
   std::string out;
   JsonWriter json(out);
   json.begin().key("elsewhere").begin();
@@ -203,6 +206,8 @@ std::string to_json(const ConnectionReport& report, bool locked) {
   json.key("recent").begin_array();
   for (const std::string& what : report.recent) json.string(what);
   json.end_array().end();
+  json.key("upstream").begin().key("now").number(static_cast<uint64_t>(report.now.upstream.size()));
+  json.key("total").number(upstream_opened).end();
   json.key("clients").number(report.now.accepted).key("listening").number(report.now.listening);
   json.key("unix").number(report.now.unix_sockets).key("netlink").number(report.now.netlink);
   json.key("measured").begin().key("since").string(to_rfc3339(report.since));

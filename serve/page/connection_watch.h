@@ -4,7 +4,7 @@
 // on a port this process listens on counts as opened to elsewhere: connections,
 // those that are being made, and every datagram or raw socket, since it could
 // send. Unix and netlink sockets lead nowhere outside this machine and are
-// counted apart.
+// counted apart; so are connections to the engine that a gateway was told to use.
 //
 // Limits: what is opened and closed between two looks is missed, and so is a
 // socket that is registered with an io_uring alone. A seccomp filter that forbids
@@ -33,10 +33,14 @@ struct SocketCensus {
   bool complete = false;  // false: the descriptors could not be listed
   uint64_t listening = 0, accepted = 0, unix_sockets = 0, netlink = 0;
   std::vector<Elsewhere> elsewhere;
+  std::vector<Elsewhere> upstream;  // connected to a declared address
 };
 
+// Addresses of the engine elsewhere: "192.0.2.7:443", "[2001:db8::1]:443".
+using DeclaredAddresses = std::set<std::string>;
+
 // `listened`: ports this process has listened on so far; added to.
-SocketCensus take_census(std::set<uint16_t>& listened);
+SocketCensus take_census(std::set<uint16_t>& listened, const DeclaredAddresses& declared = {});
 
 struct ConnectionReport {
   SocketCensus now;
@@ -52,7 +56,8 @@ struct ConnectionReport {
 // server does. report() from any thread; it looks once more, at that moment.
 class ConnectionWatch {
  public:
-  explicit ConnectionWatch(std::chrono::milliseconds interval = std::chrono::milliseconds(1000));
+  explicit ConnectionWatch(std::chrono::milliseconds interval = std::chrono::milliseconds(1000),
+                           DeclaredAddresses declared = {});
   ~ConnectionWatch();
   ConnectionWatch(const ConnectionWatch&) = delete;
   ConnectionWatch& operator=(const ConnectionWatch&) = delete;
@@ -63,6 +68,7 @@ class ConnectionWatch {
   void look();  // REQUIRES: mutex_ held
 
   const std::chrono::milliseconds interval_;
+  const DeclaredAddresses declared_;
   std::mutex mutex_;
   std::condition_variable stop_;
   bool stopping_ = false;
@@ -73,7 +79,8 @@ class ConnectionWatch {
   std::thread thread_;
 };
 
-// `locked`: lock_down() holds (serve/lockdown.h), which is more than that some filter is on.
-std::string to_json(const ConnectionReport& report, bool locked);
+// `locked`: lock_down() holds (serve/lockdown.h), which is more than that some filter is on. `upstream_opened`: how
+// many connections to declared addresses there were, which a gateway knows better than whoever looks once a second.
+std::string to_json(const ConnectionReport& report, bool locked, uint64_t upstream_opened = 0);
 
 }  // namespace vitrine::serve

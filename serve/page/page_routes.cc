@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "base/embedded_file.h"
 #include "reports/locale.h"
+#include "serve/lockdown.h"
 
 namespace vitrine {
 
@@ -44,6 +45,15 @@ void replace_all(std::string& text, std::string_view what, std::string_view with
   for (size_t at = text.find(what); at != text.npos; at = text.find(what, at + with.size())) {
     text.replace(at, what.size(), with);
   }
+}
+
+// For an attribute of HTML.
+std::string escaped(std::string text) {
+  for (const auto& [what, with] : std::initializer_list<std::pair<std::string_view, std::string_view>>{
+           {"&", "&amp;"}, {"\"", "&quot;"}, {"<", "&lt;"}, {">", "&gt;"}}) {
+    replace_all(text, what, with);
+  }
+  return text;
 }
 
 struct StaticFile {
@@ -125,13 +135,15 @@ class FieldStream : public std::enable_shared_from_this<FieldStream> {
     }
     const ConnectionReport report = context_.watch.report();
     // What only grows with time is no news.
-    const auto key = std::tuple(report.now.elsewhere.size(), report.elsewhere_total, report.now.accepted,
-                                report.filtered_threads, report.failed_looks);
+    const auto key =
+        std::tuple(report.now.elsewhere.size(), report.elsewhere_total, report.now.accepted, report.filtered_threads,
+                   report.failed_looks, report.now.upstream.size(), context_.upstream_opened());
     const auto now = std::chrono::steady_clock::now();
     if (key != told_ || now - told_at_ >= kBeat) {
       told_ = key;
       told_at_ = now;
-      responder_->write("event: connections\ndata: " + to_json(report, context_.locked) + "\n\n");
+      responder_->write("event: connections\ndata: " + to_json(report, locked_down(), context_.upstream_opened()) +
+                        "\n\n");
     }
     timer_.expires_after(seconds(1));
     timer_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
@@ -146,7 +158,7 @@ class FieldStream : public std::enable_shared_from_this<FieldStream> {
   Glass::FollowerId follower_ = 0;
   std::string so_far_;  // came before begin()
   bool ended_by_glass_ = false;
-  std::tuple<size_t, uint64_t, uint64_t, unsigned, uint64_t> told_{};
+  std::tuple<size_t, uint64_t, uint64_t, unsigned, uint64_t, size_t, uint64_t> told_{};
   std::chrono::steady_clock::time_point told_at_{};
 };
 
@@ -161,6 +173,7 @@ class PageRoutes : public PageStreams, public std::enable_shared_from_this<PageR
     replace_all(text, "{{page}}", id);
     replace_all(text, "{{keys}}", context_.asks_keys() ? "asked" : "");
     replace_all(text, "{{log}}", context_.log);
+    replace_all(text, "{{upstream}}", escaped(context_.upstream));
     replace_all(text, "{{version}}", context_.version);
     Headers headers = page_headers(call, "text/html; charset=utf-8");
     headers.emplace_back("Cache-Control", "no-store");
@@ -212,7 +225,8 @@ class PageRoutes : public PageStreams, public std::enable_shared_from_this<PageR
   void connections(RouteCall call) {
     Headers headers = page_headers(call, "application/json");
     headers.emplace_back("Cache-Control", "no-store");
-    call.responder->send(200, std::move(headers), to_json(context_.watch.report(), context_.locked));
+    call.responder->send(200, std::move(headers),
+                         to_json(context_.watch.report(), locked_down(), context_.upstream_opened()));
   }
 
   void end() override {

@@ -25,7 +25,8 @@ struct PageContext {
   std::function<bool()> asks_keys;
   std::string log;  // content kept of exchanges that are written to a file: "none", "hash", "full"; "": no file
   std::string version;
-  bool locked = false;  // serve/lockdown.h: this process can open no connection
+  std::string upstream;  // URL of the engine that requests are passed on to; "": the model is here
+  std::function<uint64_t()> upstream_opened = [] { return uint64_t{0}; };  // connections to it so far
 };
 
 // Streams of /page/fields that are open. They never end by themselves.

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
-from server import Server, published, skip, smollm2
+from server import Gateway, published, skip, smollm2
 
 PROGRAM, BUILD = sys.argv[1:3]
 MODEL = smollm2(BUILD)
@@ -30,20 +30,12 @@ class Upstream:
         line = self.process.stdout.readline()
         assert line.startswith("port "), line
         self.port = int(line.split()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
         return self
 
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
-
-
-class Gateway(Server):
-    def __init__(self, port, *options):
-        self.upstream = f"http://127.0.0.1:{port}"
-        super().__init__(PROGRAM, "", *options)
-
-    def command(self, program, model, options):
-        return [program, "serve", "--upstream", self.upstream, "--listen", "127.0.0.1:0", *options]
 
 
 def exchanges(tap):
@@ -52,7 +44,7 @@ def exchanges(tap):
 
 
 def test_answers(upstream):
-    with Gateway(upstream.port) as gateway:
+    with Gateway(PROGRAM, upstream.url) as gateway:
         direct = openai.OpenAI(base_url=f"http://127.0.0.1:{upstream.port}/v1", api_key="x", max_retries=0)
         through = openai.OpenAI(base_url=gateway.url + "/v1", api_key="x", max_retries=0)
         ask = {"model": "llama.cpp", "messages": ASK, "max_tokens": 12}
@@ -73,7 +65,7 @@ def test_answers(upstream):
 
 def test_leaving(upstream):
     """The client goes away: the connection to the engine behind is closed too."""
-    with Gateway(upstream.port) as gateway:
+    with Gateway(PROGRAM, upstream.url) as gateway:
         client = openai.OpenAI(base_url=gateway.url + "/v1", api_key="x", max_retries=0)
         stream = client.chat.completions.create(model="llama.cpp", messages=ASK, max_tokens=900, stream=True, extra_body={"ignore_end": True})
         next(iter(stream))
@@ -92,7 +84,7 @@ def test_keys(upstream):
     with open(keys, "w") as file:
         file.write("alice 0123456789abcdef-alice\n")
     try:
-        with Gateway(upstream.port, "--api-keys", keys) as gateway:
+        with Gateway(PROGRAM, upstream.url, "--api-keys", keys) as gateway:
             for key, status in [(None, 401), ("wrong-key-wrong-key", 401), ("0123456789abcdef-alice", 200)]:
                 request = urllib.request.Request(gateway.url + "/v1/models", headers={"Authorization": f"Bearer {key}"} if key else {})
                 try:
@@ -107,7 +99,7 @@ def test_keys(upstream):
 
 
 def test_dead_upstream():
-    with Gateway(9) as gateway:  # discard: nobody listens
+    with Gateway(PROGRAM, "http://127.0.0.1:9") as gateway:  # discard: nobody listens
         try:
             urllib.request.urlopen(gateway.url + "/v1/models")
             raise AssertionError("an answer from nowhere")

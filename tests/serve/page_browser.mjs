@@ -1,7 +1,7 @@
 // The page in a real browser (headless Chromium, through playwright-core): called by page_test.py, which
 // runs the server. Prints one JSON object: {checks: [{name, ok, why}], page, stream, rows, count}.
 //
-//   node page_browser.mjs PLAYWRIGHT CHROMIUM URL [--key KEY] [--pictures FOLDER]
+//   node page_browser.mjs PLAYWRIGHT CHROMIUM URL [--key KEY | --upstream URL | --https | --log MODE] [--pictures FOLDER]
 import { answers, ask, askAndStop, launch, until } from "./browser.mjs";
 
 const [playwright, executablePath, url, ...rest] = process.argv.slice(2);
@@ -16,7 +16,7 @@ const metric = async (name) => {
 };
 const key = () => (option("--key") ? { authorization: `Bearer ${option("--key")}` } : {});
 
-const { browser, open, origin } = await launch(playwright, executablePath, url);
+const { browser, open, origin } = await launch(playwright, executablePath, url, rest.includes("--https") ? ["--ignore-certificate-errors"] : []);
 
 const picture = async (page, name) => {
   if (pictures) await page.screenshot({ path: `${pictures}/${name}.png` });
@@ -196,7 +196,7 @@ async function dark() {
 
 async function korean() {
   const page = await open({ locale: "ko-KR", colorScheme: "light" });
-  check("Korean by the browser's language", (await page.locator("#glass-title").textContent()) === "유리 패널" && (await page.getAttribute("html", "lang")) === "ko");
+  check("Korean by the browser's language", await until(async () => (await page.locator("#glass-title").textContent()) === "유리 패널" && (await page.getAttribute("html", "lang")) === "ko"));
   await until(async () => (await page.locator("#glass-count").textContent()) !== "0");
   const load = page.locator(".exchange").filter({ has: page.getByText("GET /", { exact: true }) });
   await load.locator("summary").first().click();
@@ -227,8 +227,75 @@ async function keys() {
   await page.context().close();
 }
 
+// In front of an engine elsewhere: what the page says must not be what is said of a model here.
+async function gateway() {
+  const upstream = option("--upstream");
+  const page = await open({ colorScheme: "light" });
+  check("gateway: the greeting says where it goes", (await until(async () => (await page.locator("#hello h2").textContent()) === "Ask. You see where it goes.")) && (await page.locator("#hello p").textContent()).includes(upstream));
+  check("gateway: the engine's model is named", await until(async () => (await page.locator("#model").textContent()) === "test-model"));
+  const note = () => page.locator("#upstream-note").textContent();
+  const open1 = `connections to ${upstream}, the engine that answers; open now: 1.`;
+  let asked = 0;
+  const seen = await until(async () => {
+    if ((await page.locator(".writing").count()) === 0) {  // an answer may be shorter than the time between two looks
+      ++asked;
+      await page.locator("#prompt").fill("Tell a long story about a lighthouse keeper and the sea.");
+      await page.locator("#prompt").press("Enter");
+    }
+    return (await note()) === open1;
+  });
+  check("gateway: while it answers, one connection to the engine is open", seen, await note());
+  await picture(page, "page-gateway");
+  await page.keyboard.press("Escape");
+  check("gateway: an answer came", (await page.locator(".message.assistant .text").textContent()).length > 0);
+  check("gateway: stopped, it is closed", await until(async () => (await note()).endsWith("open now: 0.")), await note());
+  const opened = Number(await page.locator("#upstream-count").textContent());
+  check("gateway: each request is one connection", opened === asked + 1, `${opened} for ${asked} questions and the list of models`);
+  check("gateway: none is elsewhere", (await page.locator("#elsewhere").textContent()) === "0");
+  const sentence = await page.locator("#sentence").textContent();
+  check("gateway: the sentence", sentence.endsWith(`This server passes requests on to ${upstream}, and to nowhere else.`) && !sentence.includes("Nothing was sent"), sentence);
+  const how = await page.locator("#elsewhere-how").textContent();
+  check("gateway: the lock is told as what it is", how.includes("connects to") && how.includes(`Connections to ${upstream}`) && !how.includes("none can be missed"), how);
+  check("gateway: what the engine keeps is not known", (await page.locator("#stores-upstream").textContent()).includes(upstream));
+  await page.locator("#language").click();
+  check("gateway: in Korean", (await page.locator("#sentence").textContent()).includes(`${upstream}에만`) && (await page.locator("#hello p").textContent()).includes(upstream));
+  check("gateway: no error, no violation, nothing elsewhere", page.wrong.length === 0, page.wrong.join("; "));
+  await page.context().close();
+}
+
+// Under TLS the handshake is part of what the page has sent.
+async function encrypted() {
+  const page = await open({ ignoreHTTPSErrors: true });
+  check("https: an answer comes and ends", await ask(page, "Name one colour."), await page.locator("#notice").textContent());
+  const connection = page.locator(".exchange.line").first();
+  await connection.evaluate((one) => (one.open = true));
+  const value = (path) => connection.locator(`.field[data-path="${path}"] .value`).textContent();
+  check("https: the fingerprints of the handshake are listed", /^[0-9a-f]{32}$/.test(await value("tls:ja3")) && /^t13/.test(await value("tls:ja4")), await value("tls:ja4"));
+  check("https: the protocols that were offered", (await value("tls:alpn-offered")).includes("http/1.1"), await value("tls:alpn-offered"));
+  check("https: they are explained", (await connection.locator(".field .tells").evaluateAll((all) => all.every((one) => one.textContent))) && (await connection.locator('.field[data-path="tls:ja3"] .tells').textContent()).startsWith("A digest of how your browser"));
+  check("https: and what is not listed of it", (await page.locator("#unseen-tls").textContent()).startsWith("The encryption handshake byte by byte."));
+  check("https: no error, no violation, nothing elsewhere", page.wrong.length === 0, page.wrong.join("; "));
+  await page.context().close();
+}
+
+// What the log leaves out is said; the panel, which is not the log, shows it all the same.
+async function log() {
+  const mode = option("--log");
+  const page = await open();
+  check(`${mode}: an answer comes and ends`, await ask(page, "Name one colour of the rainbow."), await page.locator("#notice").textContent());
+  const text = await page.locator("#stores-log").textContent();
+  const left = mode === "hash" ? "each text and number of what is written and answered" : "what is written and answered, whole";
+  check(`${mode}: what the log leaves out is told`, text.includes(`--tap-content ${mode}`) && text.includes(`Left out: ${left}`), text);
+  const prompt = page.locator('.field[data-path="body|json/messages/0/content"] .value').first();
+  check(`${mode}: the panel shows what was sent`, (await prompt.textContent()) === "Name one colour of the rainbow.");
+  check(`${mode}: no error, no violation, nothing elsewhere`, page.wrong.length === 0, page.wrong.join("; "));
+  await page.context().close();
+}
+
+const steps = { "--key": [keys], "--upstream": [gateway], "--https": [encrypted], "--log": [log] };
+const chosen = Object.keys(steps).find((name) => rest.includes(name));
 try {
-  for (const step of option("--key") ? [keys] : [conversation, hostileAnswers, phone, dark, korean]) {
+  for (const step of steps[chosen] ?? [conversation, hostileAnswers, phone, dark, korean]) {
     try {
       await step();
     } catch (error) {

@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 from browser import Browser
-from server import Server, smollm2
+from server import Gateway, Server, certificate, smollm2
 
 VITRINE, BUILD = sys.argv[1:3]
 PICTURES = sys.argv[4] if len(sys.argv) > 4 else ""
@@ -124,6 +124,17 @@ def same_as_fields(result, log):
     check("and counts them", int(result["count"].replace(",", "")) == len(lines), f'{result["count"]} and {len(lines)}')
 
 
+def left_out(log, mode):
+    """The log holds what the page says that it holds."""
+    with open(log) as file:
+        text = file.read()
+    fields = subprocess.run([VITRINE, "fields", "--sent", log], stdout=subprocess.PIPE, check=True).stdout.decode()
+    paths = {json.loads(line)["path"] for line in fields.splitlines()}
+    check(f"{mode}: no prompt is in the log", "rainbow" not in text and "withheld." in text)
+    check(f"{mode}: names of fields are, or are not", ("body|json/messages/0/content" in paths) == (mode == "hash"), paths)
+    check(f"{mode}: headers are", {"header:user-agent", "header:x-vitrine-page"} <= paths, paths)
+
+
 def ends_with_a_follower(server):
     """A stream that would go on for ever does not keep a server from stopping."""
     page = re.search(r'data-page="([0-9a-f]{32})"', get(server, "/")[1].decode())[1]
@@ -137,12 +148,13 @@ def ends_with_a_follower(server):
 
 def main():
     browser = Browser(BUILD)
+    pictures = ["--pictures", PICTURES] if PICTURES else []
     with tempfile.TemporaryDirectory() as folder:
         model = smollm2(BUILD)  # a model with random weights writes nothing that can be seen coming
         name = "smollm2-135m-instruct" if PICTURES else "test-model"
         with Server(VITRINE, model, *SHORT, name=name) as server:
             headers_of_the_page(server)
-            result = browse(server, browser, *(["--pictures", PICTURES] if PICTURES else []))
+            result = browse(server, browser, *pictures)
             ends_with_a_follower(server)
             if result.get("stream"):
                 same_as_fields(result, server.tap)
@@ -155,6 +167,17 @@ def main():
             check("fields and connections ask for the key",
                   [get(server, where)[0].status for where in ("/page/fields?page=0", "/page/connections", "/")] == [401, 401, 200])
             browse(server, browser, "--key", KEY)
+            server.stop()
+        for mode in ("hash", "none"):
+            with Server(VITRINE, model, "--tap-content", mode, *SHORT) as server:
+                browse(server, browser, "--log", mode)
+                left_out(server.stop(), mode)
+        with Server(VITRINE, model, "--tls-cert", (certificates := certificate(folder))[0], "--tls-key", certificates[1], *SHORT) as server:
+            server.url = server.url.replace("http:", "https:")
+            browse(server, browser, "--https")
+            server.stop()
+        with Server(VITRINE, model, "--no-page", tap=False) as upstream, Gateway(VITRINE, upstream.url) as server:
+            browse(server, browser, "--upstream", upstream.url, *pictures)
             server.stop()
         with Server(VITRINE, model, "--no-page", "--no-lockdown", tap=False) as server:
             check("--no-page", [get(server, where)[0].status for where in ("/", "/page/app.js", "/healthz")] == [404, 404, 200])

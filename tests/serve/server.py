@@ -96,3 +96,14 @@ class Server:
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Gateway(Server):
+    """In front of another server."""
+
+    def __init__(self, program, upstream, *options):
+        self.upstream = upstream
+        super().__init__(program, "", *options)
+
+    def command(self, program, model, options):
+        return [program, "serve", "--upstream", self.upstream, "--listen", "127.0.0.1:0", *options]

@@ -17,7 +17,9 @@ const count = (number) => number.toLocaleString(words.language);
 function say(language) {
   words.language = language;
   document.documentElement.lang = language;
-  for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  // In front of an engine elsewhere some things are otherwise: a text of the same name with ".upstream" says so.
+  const here = (id) => (page.upstream && t(`${id}.upstream`, page)) || t(id);
+  for (const element of document.querySelectorAll("[data-t]")) element.textContent = here(element.dataset.t);
   for (const element of document.querySelectorAll("[data-placeholder]")) {
     element.placeholder = t(element.dataset.placeholder);
   }
@@ -25,6 +27,9 @@ function say(language) {
   byId("language").textContent = other === "ko" ? "한국어" : "English";
   byId("language").lang = other;
   byId("stores-log").textContent = t(`stores.log.${page.log || "off"}`);
+  byId("stores-upstream").hidden = !page.upstream;
+  byId("stores-upstream").textContent = t("stores.upstream", page);
+  byId("unseen-tls").textContent = t(location.protocol === "https:" ? "unseen.tls" : "unseen.no-tls");
 }
 
 // element("p", {class: "small"}, "text", other): attributes, then children; what is no element becomes text.

@@ -160,13 +160,18 @@ function filter() {
   showTypes();
 }
 
+function nowhere() {
+  if (glass.foreign !== 0) return t("sentence.elsewhere", { n: count(glass.foreign) });
+  return page.upstream ? t("sentence.upstream", page) : t("sentence.nowhere");
+}
+
 function showSentence() {
   const requests = [...glass.exchanges.keys()].filter((id) => !id.endsWith(".0")).length;
   const where = isLocal ? t("where.here") : t("where.host", { host: location.hostname });
   const strong = (text) => element("strong", {}, text);
   const parts = t("sentence").split(/(\{\w+\})/).map((part) =>
     part === "{fields}" ? strong(count(glass.fields)) : part === "{requests}" ? strong(count(requests)) : part === "{where}" ? where : part);
-  byId("sentence").replaceChildren(...parts, " ", strong(glass.foreign === 0 ? t("sentence.nowhere") : t("sentence.elsewhere", { n: count(glass.foreign) })));
+  byId("sentence").replaceChildren(...parts, " ", strong(nowhere()));
   byId("glass-count").textContent = count(glass.fields);
   byId("glass-toggle").setAttribute("aria-label", `${t("glass.title")}: ${t("exchange.fields", { n: count(glass.fields) })}`);
   byId("left-out").hidden = glass.leftOut === 0;
@@ -176,15 +181,19 @@ function showSentence() {
 function showConnections() {
   const measured = glass.connections;
   if (!measured) return;
-  const { elsewhere, seccomp } = measured;
+  const { elsewhere, seccomp, upstream } = measured;
   byId("elsewhere").textContent = count(elsewhere.total);
   byId("elsewhere").classList.toggle("some", elsewhere.total > 0);
   const since = new Date(measured.measured.since).toLocaleTimeString(words.language);
   byId("elsewhere-note").textContent = t("elsewhere.note", { now: count(elsewhere.now), clients: count(measured.clients), since });
+  byId("upstream").hidden = !page.upstream;
+  byId("upstream-count").textContent = count(upstream.total);
+  byId("upstream-note").textContent = t("upstream.note", { upstream: page.upstream, now: count(upstream.now) });
   const all = seccomp.filtered === seccomp.threads;
-  const filterState = seccomp.filtered === 0 ? "off" : !all ? "partly" : seccomp.locked ? "locked" : "on";
+  const filterState = seccomp.filtered === 0 ? "off" : !all ? "partly" : seccomp.locked ? (page.upstream ? "gateway" : "locked") : "on";
   byId("elsewhere-how").replaceChildren(...[
     t("elsewhere.method", { seconds: measured.measured.interval_ms / 1000 }),
+    page.upstream ? t("elsewhere.upstream", page) : "",
     t("elsewhere.limit", { gap: (measured.measured.longest_gap_ms / 1000).toFixed(1) }),
     t(`elsewhere.filter.${filterState}`, { filtered: seccomp.filtered, threads: seccomp.threads }),
     elsewhere.recent.length ? t("elsewhere.recent", { list: elsewhere.recent.join(", ") }) : "",

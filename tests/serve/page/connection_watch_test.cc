@@ -94,6 +94,29 @@ TEST(SocketCensus, CountsWhateverCouldSend) {
   EXPECT_EQ(more.netlink, census.netlink + 1);
 }
 
+TEST(ConnectionWatch, TheDeclaredEngineIsCountedApart) {
+  Fd engine(socket(AF_INET, SOCK_STREAM, 0)), other(socket(AF_INET, SOCK_STREAM, 0));
+  const uint16_t engine_port = listen_on(engine.get()), other_port = listen_on(other.get());
+  std::set<uint16_t> listened;
+  const DeclaredAddresses declared = {"127.0.0.1:" + std::to_string(engine_port)};
+  const SocketCensus before = take_census(listened, declared);
+  Fd to_engine(socket(AF_INET, SOCK_STREAM, 0)), to_other(socket(AF_INET, SOCK_STREAM, 0)),
+      datagram(socket(AF_INET, SOCK_DGRAM, 0));
+  connect_to(to_engine.get(), engine_port);
+  connect_to(to_other.get(), other_port);
+  connect_to(datagram.get(), engine_port);  // not what a gateway does: elsewhere
+  const SocketCensus census = take_census(listened, declared);
+  ASSERT_EQ(census.upstream.size(), before.upstream.size() + 1);
+  EXPECT_EQ(census.upstream.back().what, "tcp " + *declared.begin());
+  EXPECT_EQ(census.elsewhere.size(), before.elsewhere.size() + 2);
+  EXPECT_TRUE(take_census(listened).upstream.empty());
+
+  ConnectionWatch watch(std::chrono::milliseconds(10), declared);
+  const auto json = nlohmann::json::parse(to_json(watch.report(), true, 7));
+  EXPECT_EQ(json["upstream"]["now"], 1);
+  EXPECT_EQ(json["upstream"]["total"], 7);
+}
+
 TEST(ConnectionWatch, CountsEachSocketOnceAndForgetsNone) {
   ConnectionWatch watch(std::chrono::milliseconds(10));
   const uint64_t before = watch.report().elsewhere_total;
