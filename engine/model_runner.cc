@@ -33,7 +33,7 @@ Status ModelRunner::allocate() {
   const auto padded_sequences = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(options_.sequences)));
   rows_ = std::max({options_.step_tokens, options_.outputs, padded_sequences});
   if (Status status = model_->prepare(rows_); !status) return status;
-  const int64_t numbers = 4 * rows_ + int64_t{kv_.pool().size()} * padded_sequences;
+  const int64_t numbers = 6 * rows_ + int64_t{kv_.pool().size()} * padded_sequences;
   auto indices = ops_.alloc(static_cast<uint64_t>(numbers) * sizeof(int32_t));
   if (!indices) return tl::make_unexpected(indices.error());
   indices_ = std::move(*indices);
@@ -105,6 +105,12 @@ Step ModelRunner::upload_step(std::span<const Piece> pieces, bool padded) {
     seq_.push_back(-1);
     pos_.push_back(0);
   }
+  outputs_seq_.clear();
+  outputs_pos_.clear();
+  for (const int32_t t : outputs_) {
+    outputs_seq_.push_back(seq_[static_cast<size_t>(t)]);
+    outputs_pos_.push_back(pos_[static_cast<size_t>(t)]);
+  }
   // All of it lies in one stretch, on both sides: one copy.
   auto* const host = static_cast<int32_t*>(host_indices_.get());
   int64_t place = 0, end = 0;
@@ -115,15 +121,18 @@ Step ModelRunner::upload_step(std::span<const Piece> pieces, bool padded) {
     end = place + n0 * n1;
     place += rows_;
   };
-  const auto T = static_cast<int64_t>(tokens_.size());
+  const auto T = static_cast<int64_t>(tokens_.size()), m = static_cast<int64_t>(outputs_.size());
   Step step;
-  Tensor host_outputs;
+  Tensor host_copy;  // which nobody reads
   put(tokens_, T, 1, step.tokens, step.host_tokens);
   put(seq_, T, 1, step.batch.seq, step.host_batch.seq);
   put(pos_, T, 1, step.batch.pos, step.host_batch.pos);
-  put(outputs_, static_cast<int64_t>(outputs_.size()), 1, step.outputs, host_outputs);
+  put(outputs_, m, 1, step.outputs, host_copy);
+  put(outputs_seq_, m, 1, step.outputs_batch.seq, host_copy);
+  put(outputs_pos_, m, 1, step.outputs_batch.pos, host_copy);
   put(block_table_, static_cast<int64_t>(blocks), static_cast<int64_t>(sequences), step.batch.block_table,
       step.host_batch.block_table);
+  step.outputs_batch.block_table = step.batch.block_table;
   ops_.copy_in(indices_.i32(0, end), host);
   return step;
 }

@@ -61,9 +61,10 @@ class ModelRunner {
   RunnerOptions options_;
   PagedKvCache kv_;
   int64_t rows_ = 0;  // tokens and sequences a step holds, padding included
-  Buffer indices_;    // tokens, seq, pos, outputs [rows_] each; block table: each where it always is
+  Buffer indices_;    // tokens, outputs, seq and pos of both [rows_] each; block table: each where it always is
   Buffer logits_;     // [vocabulary, outputs, at least the sequences padded]
-  std::vector<int32_t> tokens_, seq_, pos_, outputs_, block_table_;  // of the step being built
+  // Of the step being built.
+  std::vector<int32_t> tokens_, seq_, pos_, outputs_, outputs_seq_, outputs_pos_, block_table_;
   // The host's side, which must stay until the step is done.
   std::shared_ptr<void> host_indices_;  // as indices_
   std::shared_ptr<void> host_logits_;   // [vocabulary, outputs]

@@ -66,9 +66,11 @@ Status Decoder::prepare(int64_t tokens) {
   x_ = memory.rows(config_.embedding);
   h_ = memory.rows(config_.embedding);
   delta_ = memory.rows(config_.embedding);
-  last_ = memory.rows(config_.embedding);
-  last_delta_ = memory.rows(config_.embedding);
   rope_ = memory.rows(config_.rope.dimensions);
+  last_ = memory.rows(config_.embedding);
+  last_h_ = memory.rows(config_.embedding);
+  last_delta_ = memory.rows(config_.embedding);
+  last_rope_ = memory.rows(config_.rope.dimensions);
   if (config_.moe) moe_ = MixtureOfExperts::memory(memory, *config_.moe, host_experts ? config_.embedding : 0);
   prepare_attention(memory);
   return memory.status();
@@ -80,6 +82,7 @@ void Decoder::forward(const Step& step, std::span<KvCache> caches, const Tensor&
   const Tensor h = h_.f32(T);          // [embedding, T] its norm, what a half-layer sees
   const Tensor delta = delta_.f32(T);  // [embedding, T] what a half-layer adds
   const Tensor rope = rope_.f32(T);    // [rope.dimensions, T] cos and sin of each pair
+  const LayerTokens all = {h, rope, step.batch};
   const float eps = rms_eps();
 
   if (range_.first == 0) ops_.embed(embedding_, step.tokens, x);
@@ -88,25 +91,42 @@ void Decoder::forward(const Step& step, std::span<KvCache> caches, const Tensor&
   ops_.rms_norm(x, layers_[0].attention_norm, eps, h);
   for (uint32_t i = 0; i < range_.count(); ++i) {
     const bool last = i + 1 == range_.count();
-    attend(i, step, rope, h, caches[i], delta);
     if (last && has_head()) break;
+    attend(i, all, all, caches[i], delta);
     ops_.add_rms_norm(x, delta, layers_[i].ffn_norm, eps, h);
     feed_forward(layers_[i], h, delta);
     if (last) return ops_.add(delta, x);  // the layers behind it are elsewhere
     ops_.add_rms_norm(x, delta, layers_[i + 1].attention_norm, eps, h);
   }
+  // Nothing reads the last layer but the logits: of tokens without, only the keys and values are wanted.
+  const Tensor last = m == T ? x : last_.f32(m);                  // [embedding, m]
+  const Tensor last_h = m == T ? h : last_h_.f32(m);              // [embedding, m]
+  const Tensor last_delta = m == T ? delta : last_delta_.f32(m);  // [embedding, m]
+  const Tensor last_rope = m == T ? rope : last_rope_.f32(m);     // [rope.dimensions, m]
+  if (m > 0 && m < T) {
+    ops_.gather_rows(x, step.outputs, last);
+    ops_.gather_rows(h, step.outputs, last_h);
+    ops_.gather_rows(rope, step.outputs, last_rope);
+  }
+  const LayerTokens asking = {last_h, last_rope, step.outputs_batch};
+  attend(range_.count() - 1, all, m == T ? all : asking, caches.back(), last_delta);
   if (m == 0) return;
-  // Behind the last attention no token looks at another: only those with logits go on.
-  const Tensor last = last_.f32(m);              // [embedding, m]
-  const Tensor last_delta = last_delta_.f32(m);  // [embedding, m]
-  const Tensor last_h = h_.f32(m);               // [embedding, m]
-  ops_.gather_rows(x, step.outputs, last);
-  ops_.gather_rows(delta, step.outputs, last_delta);
   ops_.add_rms_norm(last, last_delta, layers_.back().ffn_norm, eps, last_h);
   feed_forward(layers_.back(), last_h, last_delta);
   ops_.add(last_delta, last);
   ops_.rms_norm(last, output_norm_, eps, last);
   ops_.matmul(output_, last, logits);  // [vocabulary, m]
+}
+
+void Decoder::project(std::initializer_list<Ops::Product> of_all, const LayerTokens& all, const Ops::Product& of_asking,
+                      const LayerTokens& asking) {
+  std::vector<Ops::Product> products(of_all);
+  if (&all == &asking) {
+    products.push_back(of_asking);
+  } else if (asking.count() > 0) {
+    ops_.matmul(*of_asking.weight, asking.h, of_asking.y);
+  }
+  ops_.matmul(products, all.h);
 }
 
 void Decoder::feed_forward(const Layer& layer, const Tensor& h, const Tensor& y) {

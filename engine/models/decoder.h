@@ -6,6 +6,7 @@
 // (split_model.h).
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <variant>
 #include <vector>
@@ -21,6 +22,14 @@ namespace vitrine {
 struct LayerRange {
   uint32_t first = 0, end = 0;
   uint32_t count() const { return end - first; }
+};
+
+// Tokens of a layer: what its attention sees of them, and where they stand.
+struct LayerTokens {
+  Tensor h;     // [embedding, n] the normed residual stream
+  Tensor rope;  // [rope.dimensions, n]
+  Batch batch;
+  int64_t count() const { return h.ne[1]; }
 };
 
 class Decoder : public Model {
@@ -43,11 +52,16 @@ class Decoder : public Model {
   virtual void prepare_attention(StepMemory& memory) = 0;
   // The widest row that goes into one of its matrices.
   virtual int64_t widest_attention_input() const = 0;
-  // Attends within `step`; it is the turn of the part's `layer`-th layer.
-  //     rope [rope.dimensions, T]; h (normed input), y [embedding, T]
-  virtual void attend(uint32_t layer, const Step& step, const Tensor& rope, const Tensor& h, KvCache& cache,
+  // Layer `layer`'s turn: stores the keys and values of `all` tokens of the step, and attends for those
+  // that are `asking`: `all` itself, or some (maybe none).
+  //     y [embedding, asking.count()]
+  virtual void attend(uint32_t layer, const LayerTokens& all, const LayerTokens& asking, KvCache& cache,
                       const Tensor& y) = 0;
 
+  // What attend() begins with: products over all tokens and one over those asking, in one call where
+  // they are the same.
+  void project(std::initializer_list<Ops::Product> of_all, const LayerTokens& all, const Ops::Product& of_asking,
+               const LayerTokens& asking);
   AttentionParams attention_params() const { return {.scale = static_cast<float>(config_.attention_scale)}; }
   float rms_eps() const { return static_cast<float>(config_.rms_eps); }
 
@@ -70,9 +84,9 @@ class Decoder : public Model {
   Weight output_norm_;  // [embedding]
   Weight output_;       // [embedding, vocabulary]
 
-  Rows x_, h_, delta_;      // [embedding, T]
-  Rows last_, last_delta_;  // [embedding, T]: of tokens with logits
-  Rows rope_;               // [rope.dimensions, T]
+  Rows x_, h_, delta_;                           // [embedding, T]
+  Rows rope_;                                    // [rope.dimensions, T]
+  Rows last_, last_h_, last_delta_, last_rope_;  // the same of tokens with logits
   MixtureOfExperts::Memory moe_;
 };
 

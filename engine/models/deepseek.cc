@@ -58,43 +58,42 @@ class Deepseek final : public Decoder {
     attended_ = memory.rows(heads * mla_.v_head);
   }
 
-  void attend(uint32_t layer, const Step& step, const Tensor& rope, const Tensor& h, KvCache& cache,
+  void attend(uint32_t layer, const LayerTokens& all, const LayerTokens& asking, KvCache& cache,
               const Tensor& y) override {
     const Attention& a = layers_[layer];
-    const int64_t T = h.ne[1], heads = config_.heads;
-    const Tensor q = q_.f32(T);                                                 // [k_dim * heads, T]
-    const Tensor q_nope = q.heads(heads).slice(0, 0, mla_.qk_nope);             // [qk_nope, heads, T]
-    const Tensor q_rope = q.heads(heads).slice(0, mla_.qk_nope, mla_.qk_rope);  // [qk_rope, heads, T]
+    const int64_t T = all.count(), m = asking.count(), heads = config_.heads;
     const Tensor kv = kv_.f32(T);                                               // [kv_lora_rank + qk_rope, T]
     const Tensor latent = kv.slice(0, 0, mla_.kv_lora_rank);                    // [kv_lora_rank, T]
     const Tensor k_rope = kv.slice(0, mla_.kv_lora_rank, mla_.qk_rope);         // [qk_rope, T], for all heads
-    const Tensor q_latent = q_latent_.f32(T).heads(heads);                      // [kv_lora_rank, heads, T]
-    const Tensor attended_latent = attended_latent_.f32(T).heads(heads);        // [kv_lora_rank, heads, T]
-    const Tensor attended = attended_.f32(T);                                   // [v_head * heads, T]
+    const Tensor q = q_.f32(m);                                                 // [k_dim * heads, m]
+    const Tensor q_nope = q.heads(heads).slice(0, 0, mla_.qk_nope);             // [qk_nope, heads, m]
+    const Tensor q_rope = q.heads(heads).slice(0, mla_.qk_nope, mla_.qk_rope);  // [qk_rope, heads, m]
+    const Tensor q_latent = q_latent_.f32(m).heads(heads);                      // [kv_lora_rank, heads, m]
+    const Tensor attended_latent = attended_latent_.f32(m).heads(heads);        // [kv_lora_rank, heads, m]
+    const Tensor attended = attended_.f32(m);                                   // [v_head * heads, m]
 
-    if (mla_.q_lora_rank == 0) {
-      const Ops::Product products[] = {{&a.q, q}, {&a.kv_a, kv}};
-      ops_.matmul(products, h);
-    } else {
-      const Tensor q_a = q_a_.f32(T);  // [q_lora_rank, T]
-      const Ops::Product products[] = {{&a.q_a, q_a}, {&a.kv_a, kv}};
-      ops_.matmul(products, h);
+    // Into q, or into what q is made of.
+    const Weight& down = mla_.q_lora_rank == 0 ? a.q : a.q_a;
+    const Tensor q_a = mla_.q_lora_rank == 0 ? q : q_a_.f32(m);  // [q_lora_rank, m]
+    project({{&a.kv_a, kv}}, all, {&down, q_a}, asking);
+    ops_.rms_norm(latent, a.kv_a_norm, rms_eps(), latent);
+    ops_.rope(k_rope.heads(1), all.rope, config_.rope.style);
+    ops_.mla_store(cache, all.batch, latent, k_rope);
+    if (m == 0) return;
+
+    if (mla_.q_lora_rank > 0) {
       ops_.rms_norm(q_a, a.q_a_norm, rms_eps(), q_a);
       ops_.matmul(a.q_b, q_a, q);
     }
-    ops_.rms_norm(latent, a.kv_a_norm, rms_eps(), latent);
-    ops_.rope(q_rope, rope, config_.rope.style);
-    ops_.rope(k_rope.heads(1), rope, config_.rope.style);
-    ops_.mla_store(cache, step.batch, latent, k_rope);
-
+    ops_.rope(q_rope, asking.rope, config_.rope.style);
     if (a.up.k_transposed) {
       ops_.matmul_heads_transposed(a.up.k, q_nope, q_latent);
     } else {
       ops_.matmul_heads(a.up.k, q_nope, q_latent);
     }
-    ops_.mla_attention(attention_params(), q_latent, q_rope, cache, step.batch, attended_latent);
+    ops_.mla_attention(attention_params(), q_latent, q_rope, cache, asking.batch, attended_latent);
     ops_.matmul_heads(a.up.v, attended_latent, attended.heads(heads));
-    ops_.matmul(a.output, attended, y);  // [embedding, T]
+    ops_.matmul(a.output, attended, y);  // [embedding, m]
   }
 
   const MlaConfig mla_;

@@ -56,32 +56,31 @@ class GroupedQuery final : public Decoder {
     attended_ = memory.rows(int64_t{config_.v_dim} * config_.heads);
   }
 
-  void attend(uint32_t layer, const Step& step, const Tensor& rope, const Tensor& h, KvCache& cache,
+  void attend(uint32_t layer, const LayerTokens& all, const LayerTokens& asking, KvCache& cache,
               const Tensor& y) override {
     const Attention& a = layers_[layer];
-    const int64_t T = h.ne[1];
-    const Tensor q = q_.f32(T), k = k_.f32(T), v = v_.f32(T), attended = attended_.f32(T);
-    const Tensor q_heads = q.heads(config_.heads);                // [k_dim, heads, T]
+    const int64_t T = all.count(), m = asking.count();
+    const Tensor q = q_.f32(m), k = k_.f32(T), v = v_.f32(T), attended = attended_.f32(m);
+    const Tensor q_heads = q.heads(config_.heads);                // [k_dim, heads, m]
     const Tensor k_heads = k.heads(config_.kv_heads);             // [k_dim, kv_heads, T]
     const Tensor v_heads = v.heads(config_.kv_heads);             // [v_dim, kv_heads, T]
-    const Tensor attended_heads = attended.heads(config_.heads);  // [v_dim, heads, T]
+    const Tensor attended_heads = attended.heads(config_.heads);  // [v_dim, heads, m]
 
-    const Ops::Product products[] = {{&a.q, q}, {&a.k, k}, {&a.v, v}};
-    ops_.matmul(products, h);
+    project({{&a.k, k}, {&a.v, v}}, all, {&a.q, q}, asking);
     if (config_.qkv_bias) {
-      ops_.add_bias(a.q_bias, q);
       ops_.add_bias(a.k_bias, k);
       ops_.add_bias(a.v_bias, v);
     }
-    if (config_.qk_norm) {
-      ops_.rms_norm(q_heads, a.q_norm, rms_eps(), q_heads);
-      ops_.rms_norm(k_heads, a.k_norm, rms_eps(), k_heads);
-    }
-    ops_.rope(q_heads.slice(0, 0, config_.rope.dimensions), rope, config_.rope.style);
-    ops_.rope(k_heads.slice(0, 0, config_.rope.dimensions), rope, config_.rope.style);
-    ops_.kv_store(cache, step.batch, k_heads, v_heads);
-    ops_.attention(attention_params(), q_heads, cache, step.batch, attended_heads);
-    ops_.matmul(a.output, attended, y);  // [embedding, T]
+    if (config_.qk_norm) ops_.rms_norm(k_heads, a.k_norm, rms_eps(), k_heads);
+    ops_.rope(k_heads.slice(0, 0, config_.rope.dimensions), all.rope, config_.rope.style);
+    ops_.kv_store(cache, all.batch, k_heads, v_heads);
+    if (m == 0) return;
+
+    if (config_.qkv_bias) ops_.add_bias(a.q_bias, q);
+    if (config_.qk_norm) ops_.rms_norm(q_heads, a.q_norm, rms_eps(), q_heads);
+    ops_.rope(q_heads.slice(0, 0, config_.rope.dimensions), asking.rope, config_.rope.style);
+    ops_.attention(attention_params(), q_heads, cache, asking.batch, attended_heads);
+    ops_.matmul(a.output, attended, y);  // [embedding, m]
   }
 
   std::vector<Attention> layers_;

@@ -20,9 +20,10 @@ namespace vitrine {
 
 // What one step computes: T tokens of any number of sequences. Device tensors.
 struct Step {
-  Tensor tokens;   // i32 [T]
-  Batch batch;     // where they stand
-  Tensor outputs;  // i32 [m]: the tokens (0 … T - 1) whose logits are wanted; m may be 0
+  Tensor tokens;        // i32 [T]
+  Batch batch;          // where they stand
+  Tensor outputs;       // i32 [m]: the tokens (0 … T - 1) whose logits are wanted, ascending, none twice; m may be 0
+  Batch outputs_batch;  // where those stand: seq and pos [m], the same block table
   // The same numbers in host memory, for layers the host computes.
   Tensor host_tokens;
   Batch host_batch;

@@ -14,7 +14,12 @@ void SplitModel::forward(const Step& step, std::span<KvCache> caches, const Tens
   const int64_t T = step.tokens.ne[0];
   const Tensor between = between_.f32(T);  // [embedding, T]
   const std::span<KvCache> host_caches = caches.first(placement_.host_layers);
-  const Step on_host{step.host_tokens, step.host_batch, {}, {}, {}};
+  const Step on_host{.tokens = step.host_tokens,
+                     .batch = step.host_batch,
+                     .outputs = {},
+                     .outputs_batch = {},
+                     .host_tokens = {},
+                     .host_batch = {}};
   device_.run_on_host([=, this] {
     first_->forward(on_host, host_caches, {});
     placement_.host->copy_out(between.data, first_->residual(T));

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "tests/engine/gguf_from_weights.h"
 #include "tests/engine/model_fixture.h"
+#include "tests/engine/trace_ops.h"
 
 namespace vitrine {
 namespace {
@@ -108,6 +109,34 @@ TEST_P(Invariance, Neighbours) {
     at += count;
   }
   EXPECT_TRUE(same_bits(found, whole_));
+}
+
+// Logits of some tokens only: the others are left out of the last layer's attention, but for their keys.
+TEST_P(Invariance, LogitsOfSomeTokens) {
+  TraceOps counted(*ops_);
+  const auto model = runner(*weights_, counted, GetParam().cache);
+  ASSERT_NE(model, nullptr);
+  const std::span<const TokenId> tokens = expected_.tokens;
+  KvBlocks mine, other;
+  for (size_t at = 0, step = 0; at < tokens.size(); ++step) {
+    const size_t count = std::min<size_t>(1 + 4 * step, tokens.size() - at);
+    const auto wanted = step % 3 == 2 ? Piece::Logits::none : Piece::Logits::last;
+    const Piece pieces[] = {{&other, tokens.first(2), Piece::Logits::none}, {&mine, tokens.subspan(at, count), wanted}};
+    counted.trace.clear();
+    const auto logits = model->run(pieces);
+    ASSERT_TRUE(logits.has_value()) << logits.error().to_string();
+    at += count;
+    std::vector<int64_t> attending;
+    for (const Traced& one : counted.trace) {
+      if (one.op == "attention" || one.op == "mla_attention") attending.push_back(one.ne[2]);
+    }
+    std::vector<int64_t> expected(weights_->config().layers - 1, static_cast<int64_t>(count) + 2);
+    if (wanted == Piece::Logits::last) {
+      expected.push_back(1);
+      EXPECT_TRUE(same_bits(*logits, std::span(whole_).subspan((at - 1) * vocabulary(), vocabulary()))) << at;
+    }
+    EXPECT_EQ(attending, expected);
+  }
 }
 
 // A fork continues as if it had computed the shared tokens itself, and leaves its origin alone.
