@@ -187,13 +187,16 @@ void CpuOps::run_attention(const AttentionParams& params, const Tensor& q, const
       last = std::max(last, position + 1);
     }
     const int64_t blocks = (last + kKvBlock - 1) / kKvBlock;
+    const int64_t pointers = rounded_up(2 * blocks, 64 / sizeof(void*));  // vectors behind them stay on their lines
     const auto floats = static_cast<uint64_t>(queries * (k_padded + v_padded + 4) + kKvBlock * (k_padded + v_padded));
     Workspace& space = scratch_[static_cast<size_t>(thread)].attention;
-    if (!require(space.reserve(floats * 4 + static_cast<uint64_t>(blocks) * 16), op, "memory for its scratch")) return;
+    if (!require(space.reserve(floats * 4 + static_cast<uint64_t>(pointers) * sizeof(void*)), op,
+                 "memory for its scratch"))
+      return;
     auto* keys = space.as<const uint8_t*>();
     auto* values = keys + blocks;
     AttentionArgs args;
-    float* query = reinterpret_cast<float*>(values + blocks);
+    float* query = reinterpret_cast<float*>(keys + pointers);
     args.q = query;
     args.key_tile = query + queries * k_padded;
     args.value_tile = args.key_tile + kKvBlock * k_padded;

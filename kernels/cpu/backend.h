@@ -111,6 +111,8 @@ class CpuOps final : public Ops {
   };
   // Tokens whose sums a thread holds at once.
   static constexpr int64_t kTokenBlock = 256;
+  // Activations of one head that a thread works on at once.
+  static constexpr int64_t kHeadBytes = 128 << 10;
 
   // One panel of a weight over [0, count) tokens; results in `acc` [count][kPanel].
   struct PanelJob {

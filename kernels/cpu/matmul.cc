@@ -143,28 +143,41 @@ void CpuOps::matmul_heads(const Weight& weight, const Tensor& x, const Tensor& y
   const int64_t tokens = x.ne[2];
   if (tokens == 0) return;
   const bool quantized = is_block_type(w->type);
+  // A head's rows lie far apart, often a multiple of 4096 bytes, where caches keep few of them: so many
+  // as the second-level cache holds are brought together, as 8-bit integers or as they are.
+  const int64_t row_bytes = w->n_in * static_cast<int64_t>(sizeof(float));
+  const auto room = static_cast<int64_t>(scratch_[0].chunks.bytes());
+  const int64_t together = std::clamp<int64_t>(std::min<int64_t>(room, kHeadBytes) / row_bytes, 1, kTokenBlock);
   pool_.run(x.ne[1], [&](int64_t head, int64_t, int thread) {
     Scratch& scratch = scratch_[static_cast<size_t>(thread)];
-    const float* in = static_cast<const float*>(x.data) + head * x.stride[1];
-    Activations activations{in, x.stride[2], tokens, nullptr, nullptr};
-    if (quantized) {
-      auto* chunks = scratch.chunks.as<ActivationChunk>();
-      const auto quantize = wants_per256(w->type) ? kernels_.quantize_per256 : kernels_.quantize_per32;
-      for (int64_t t = 0; t < tokens; ++t) quantize(in + t * x.stride[2], w->n_in, chunks + t, tokens);
-      activations.per32 = activations.per256 = chunks;
-    }
     PanelJob job;
     job.weight = w;
     job.plane = static_cast<size_t>(head);
-    job.activations = &activations;
     job.acc = scratch.acc.as<float>();
-    for (job.panel = 0; job.panel < panels(*w); ++job.panel) {
-      for (int64_t t = 0; t < tokens; t += kTokenBlock) {
-        job.first = t;
-        job.count = std::min(kTokenBlock, tokens - t);
+    for (int64_t t0 = 0; t0 < tokens; t0 += together) {
+      job.count = std::min(together, tokens - t0);
+      const auto in = [&](int64_t i) {
+        return static_cast<const float*>(x.data) + head * x.stride[1] + (t0 + i) * x.stride[2];
+      };
+      Activations activations{in(0), x.stride[2], job.count, nullptr, nullptr};
+      if (quantized) {
+        auto* chunks = scratch.chunks.as<ActivationChunk>();
+        const auto quantize = wants_per256(w->type) ? kernels_.quantize_per256 : kernels_.quantize_per32;
+        for (int64_t i = 0; i < job.count; ++i) quantize(in(i), w->n_in, chunks + i, job.count);
+        activations.per32 = activations.per256 = chunks;
+      } else if (job.count > 1) {
+        auto* rows = scratch.chunks.as<float>();
+        for (int64_t i = 0; i < job.count; ++i) {
+          std::memcpy(rows + i * w->n_in, in(i), static_cast<size_t>(row_bytes));
+        }
+        activations.x = rows;
+        activations.stride = w->n_in;
+      }
+      job.activations = &activations;
+      for (job.panel = 0; job.panel < panels(*w); ++job.panel) {
         const PanelRows rows = run_panel(job, scratch);
         for (int64_t i = 0; i < job.count; ++i) {
-          std::memcpy(static_cast<float*>(y.data) + head * y.stride[1] + (t + i) * y.stride[2] + rows.row,
+          std::memcpy(static_cast<float*>(y.data) + head * y.stride[1] + (t0 + i) * y.stride[2] + rows.row,
                       job.acc + i * kPanel + rows.skip, static_cast<size_t>(rows.count) * sizeof(float));
         }
       }

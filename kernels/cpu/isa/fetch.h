@@ -29,6 +29,11 @@ struct Fetch {
       for (; next < end; next += 64) prefetch(next);
     }
   }
+  // As many lines as make `bytes`, or what is left.
+  VITRINE_INLINE void some(size_t bytes) {
+    const uint8_t* stop = static_cast<size_t>(end - next) < bytes ? end : next + bytes;
+    for (; next < stop; next += 64) prefetch(next);
+  }
 };
 
 }  // namespace vitrine::VITRINE_ISA

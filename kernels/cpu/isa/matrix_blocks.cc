@@ -3,8 +3,8 @@
 // A panel is 32 rows, as two vectors of 16 rows, of which 256 columns are taken
 // apart at a time (unpack.h): unsigned bytes, four columns of a row in each lane,
 // so that one instruction does 16 rows × 4 columns for a broadcast of four
-// activations. For up to kFewTokens tokens that happens in registers, for more in a
-// tile that stays in the first-level cache while every token passes over it: each
+// activations. For up to kFewTokens tokens that happens in registers, for more in
+// a tile that stays in the first-level cache while every token passes over it: each
 // weight byte is read once, and in file order. The order of additions is the same
 // for all: integers exact within a block, then fp32, one fused multiply-add per
 // block (and one for the minimum), blocks in ascending order.
@@ -32,7 +32,7 @@ struct SelectType<false, A, B> {
 template <bool condition, class A, class B>
 using Select = typename SelectType<condition, A, B>::Type;
 
-// Some tokens of a chunk: their activations, and where their sums stand.
+// Some tokens: their activations, and where their sums stand.
 template <int kCount>
 struct Tokens {
   const ActivationChunk* x[kCount];
@@ -106,36 +106,37 @@ void multiply_tile(const Tile32& tile, int blocks, const Tokens<kCount>& tokens)
 }
 
 // Eight blocks of each of 16 rows, of which the last ones may not exist: those are
-// read from a copy, so that nothing behind a row is touched.
+// read from `copy`, so that nothing behind a row is touched. The words are another
+// object than the copy: they have no address then and stay in registers.
 template <class Format>
-struct Rows32 {
+struct Copy32 {
+  static constexpr size_t kRowBytes = 8 * Format::kBytes;
+  alignas(64) uint8_t bytes[16 * kRowBytes];
+};
+template <class Format>
+VITRINE_INLINE Words<Format::kBytes> words_of(const uint8_t* p, size_t stride, int blocks, Copy32<Format>& copy) {
+  constexpr size_t kSize = Copy32<Format>::kRowBytes;
   Words<Format::kBytes> words;
-  alignas(64) uint8_t copy[16 * 8 * Format::kBytes];
-
-  VITRINE_INLINE void set_to(const uint8_t* p, size_t stride, int blocks) {
-    constexpr size_t kSize = 8 * Format::kBytes;
-    words.p = p;
-    words.stride = stride;
-    if (blocks == 8) return;
+  words.p = blocks == 8 ? p : copy.bytes;
+  words.stride = blocks == 8 ? stride : kSize;
+  if (blocks < 8) {
     const size_t bytes = static_cast<size_t>(blocks) * Format::kBytes;
     for (size_t r = 0; r < 16; ++r) {
-      __builtin_memcpy(copy + r * kSize, p + r * stride, bytes);
-      __builtin_memset(copy + r * kSize + bytes, 0, kSize - bytes);
+      __builtin_memcpy(copy.bytes + r * kSize, p + r * stride, bytes);
+      __builtin_memset(copy.bytes + r * kSize + bytes, 0, kSize - bytes);
     }
-    words.p = copy;
-    words.stride = kSize;
   }
-};
+  return words;
+}
 
 template <class Format>
-void unpack(const uint8_t* p, size_t stride, int blocks, int h, Tile32& tile, Fetch& fetch) {
-  Rows32<Format> rows;
-  rows.set_to(p, stride, blocks);
+void unpack(const uint8_t* p, size_t stride, int blocks, int h, Tile32& tile) {
+  Copy32<Format> copy;
+  Words<Format::kBytes> words = words_of<Format>(p, stride, blocks, copy);
   unrolled<8>([&]<int b>() VITRINE_INLINE_LAMBDA {
-    fetch.lines<16 * Format::kBytes>();
-    rows.words.template read<b>();
+    words.template read<b>();
     Block32 block;
-    Format::template take<b>(rows.words, block);
+    Format::template take<b>(words, block);
     for (int j = 0; j < 8; ++j) tile.w[8 * b + j][h] = block.w[j];
     tile.d[b][h] = block.d;
     if constexpr (Format::kHasMinimum) tile.m[b][h] = block.m;
@@ -151,14 +152,14 @@ void multiply_rows32(const uint8_t* p, size_t stride, int blocks, int h, const T
     a[t] = load(tokens.acc[t] + 16 * h);
     starts[t].set_to(*tokens.x[t]);
   }
-  Rows32<Format> rows;
-  rows.set_to(p, stride, blocks);
+  Copy32<Format> copy;
+  Words<Format::kBytes> words = words_of<Format>(p, stride, blocks, copy);
   unrolled<8>([&]<int b>() VITRINE_INLINE_LAMBDA {
     fetch.lines<16 * Format::kBytes>();
-    rows.words.template read<b>();
+    words.template read<b>();
     if (b >= blocks) return;
     Block32 block;
-    Format::template take<b>(rows.words, block);
+    Format::template take<b>(words, block);
     unrolled<kCount>([&]<int t>() VITRINE_INLINE_LAMBDA {
       I s = starts[t].start(b);
       unrolled<8>([&]<int k>() VITRINE_INLINE_LAMBDA {
@@ -237,7 +238,7 @@ void multiply_tile(const Tile256& tile, int, const Tokens<kCount>& tokens) {
 }
 
 template <class Format>
-void unpack(const uint8_t* p, size_t stride, int, int h, Tile256& tile, Fetch& fetch) {
+void unpack(const uint8_t* p, size_t stride, int, int h, Tile256& tile) {
   Header256 header;
   Format::header(p, stride, header);
   for (int j = 0; j < kChunk / Format::kSub; ++j) tile.s[j][h] = Format::factor(header, j);
@@ -246,7 +247,6 @@ void unpack(const uint8_t* p, size_t stride, int, int h, Tile256& tile, Fetch& f
   if constexpr (Format::kHasMinimum) tile.dmin[h] = header.dmin;
   typename Format::State state;
   unrolled<Format::kParts>([&]<int part>() VITRINE_INLINE_LAMBDA {
-    fetch.lines<16 * Format::kBytes / Format::kParts>();
     I w[Format::kWords];
     Format::template take<part>(p, stride, state, w);
     for (int n = 0; n < Format::kWords; ++n) tile.w[Format::at(part, n)][h] = w[n];
@@ -300,13 +300,16 @@ VITRINE_INLINE void with_count(int64_t n, Function f) {
   f.template operator()<kMost>();
 }
 
+// Tokens [first, first + kCount) at a chunk. Of those behind the last one, which only fill up a group, the
+// sums go to `spare` [kPanel].
 template <int kCount>
-VITRINE_INLINE Tokens<kCount> tokens_at(const MatrixArgs& args, int64_t chunk, int64_t first) {
+VITRINE_INLINE Tokens<kCount> tokens_at(const MatrixArgs& args, int64_t chunk, int64_t first, float* spare) {
   Tokens<kCount> out;
   const ActivationChunk* row = args.quantized + chunk * args.quantized_rows;
   for (int i = 0; i < kCount; ++i) {
-    out.x[i] = row + (args.index ? args.index[first + i] : first + i);
-    out.acc[i] = args.acc + (first + i) * kPanel;
+    const int64_t t = first + i < args.count ? first + i : args.count - 1;
+    out.x[i] = row + (args.index ? args.index[t] : t);
+    out.acc[i] = first + i < args.count ? args.acc + t * kPanel : spare;
   }
   return out;
 }
@@ -317,32 +320,45 @@ void matrix(const MatrixArgs& args) {
   __builtin_memset(args.acc, 0, static_cast<size_t>(args.count * kPanel) * sizeof(float));
   const int64_t chunks = cpu::rounded_up(args.n_in, kChunk) / kChunk;
   Fetch fetch{args.next, args.next + args.next_bytes};
-  for (int64_t c = 0; c < chunks; ++c) {
-    const int64_t columns = args.n_in - c * kChunk < kChunk ? args.n_in - c * kChunk : kChunk;
-    const int blocks = static_cast<int>(columns / 32);
-    const uint8_t* p = args.rows + static_cast<size_t>(c) * (kChunk / Format::kElements) * Format::kBytes;
-    const auto half = [&](int h) { return p + 16 * static_cast<size_t>(h) * args.row_stride; };
-    if constexpr (kFewTokens > 0) {
-      if (args.count <= kFewTokens) {
-        with_count<kFewTokens>(args.count, [&]<int kCount>() VITRINE_INLINE_LAMBDA {
-          const Tokens<kCount> tokens = tokens_at<kCount>(args, c, 0);
+  const auto rows = [&](int64_t chunk, int half) {
+    return args.rows + static_cast<size_t>(chunk) * (kChunk / Format::kElements) * Format::kBytes +
+           16 * static_cast<size_t>(half) * args.row_stride;
+  };
+  const auto blocks = [&](int64_t chunk) {  // of 32 columns
+    const int64_t columns = args.n_in - chunk * kChunk;
+    return static_cast<int>((columns < kChunk ? columns : kChunk) / 32);
+  };
+  if constexpr (kFewTokens > 0) {
+    if (args.count <= kFewTokens) {
+      with_count<kFewTokens>(args.count, [&]<int kCount>() VITRINE_INLINE_LAMBDA {
+        for (int64_t c = 0; c < chunks; ++c) {
+          const Tokens<kCount> tokens = tokens_at<kCount>(args, c, 0, nullptr);
           for (int h = 0; h < 2; ++h) {
             if constexpr (kSmall) {
-              multiply_rows32<Format, kCount>(half(h), args.row_stride, blocks, h, tokens, fetch);
+              multiply_rows32<Format, kCount>(rows(c, h), args.row_stride, blocks(c), h, tokens, fetch);
             } else {
-              multiply_rows256<Format, kCount>(half(h), args.row_stride, h, tokens, fetch);
+              multiply_rows256<Format, kCount>(rows(c, h), args.row_stride, h, tokens, fetch);
             }
           }
-        });
-        continue;
-      }
-    }
-    Select<kSmall, Tile32, Tile256> tile;
-    for (int h = 0; h < 2; ++h) unpack<Format>(half(h), args.row_stride, blocks, h, tile, fetch);
-    for (int64_t t = 0; t < args.count; t += kTokens) {
-      with_count<kTokens>(args.count - t < kTokens ? args.count - t : kTokens, [&]<int kCount>() VITRINE_INLINE_LAMBDA {
-        multiply_tile<Format, kCount>(tile, blocks, tokens_at<kCount>(args, c, t));
+        }
       });
+      return;
+    }
+  }
+  // What is fetched is spread over the work, so that memory is neither idle nor waited for: taking a tile
+  // apart lasts about as long as one group of tokens.
+  const int64_t groups = (args.count + kTileTokens - 1) / kTileTokens;
+  const size_t share = args.next_bytes / static_cast<size_t>(chunks * (groups + 1)) + 64;
+  alignas(64) float spare[kPanel] = {};
+  for (int64_t c = 0; c < chunks; ++c) {
+    Select<kSmall, Tile32, Tile256> tile;
+    for (int h = 0; h < 2; ++h) {
+      fetch.some(share / 2);
+      unpack<Format>(rows(c, h), args.row_stride, blocks(c), h, tile);
+    }
+    for (int64_t t = 0; t < args.count; t += kTileTokens) {
+      fetch.some(share);
+      multiply_tile<Format, kTileTokens>(tile, blocks(c), tokens_at<kTileTokens>(args, c, t, spare));
     }
   }
 }

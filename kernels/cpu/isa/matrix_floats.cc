@@ -72,14 +72,6 @@ const float* token(const MatrixArgs& args, int64_t t) {
   return args.x + (args.index ? args.index[t] : t) * args.x_stride;
 }
 
-// Calls f(k, count) for the columns, 16 at a time; the whole ones in a loop of their own.
-template <class Function>
-void columns(int64_t n, Function f) {
-  int64_t k = 0;
-  for (; k + 16 <= n; k += 16) f(k, 16);
-  if (k < n) f(k, static_cast<int>(n - k));
-}
-
 // Calls enter(k) before every block of 128 columns, and whole(k) or part(k, count)
 // for its columns, 16 at a time.
 template <class Enter, class Whole, class Part>
@@ -124,34 +116,39 @@ void one_token(const MatrixArgs& args, int64_t r, int64_t t, Fetch& fetch) {
 
 // Several tokens over weights already turned into floats, rows `padded` apart.
 template <int kR, int kT>
-void block(const MatrixArgs& args, int64_t padded, int64_t r, int64_t t) {
-  const float* x[kT];
-  for (int j = 0; j < kT; ++j) x[j] = token(args, t + j);
+VITRINE_INLINE void block(const MatrixArgs& args, const float* const (&x)[kT], int64_t padded, int64_t r, int64_t t) {
+  const float* w = args.tile + r * padded;
   F acc[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) acc[i] = set(0.0f);
-  columns(args.n_in, [&](int64_t k, int count) {
+  unrolled<16>([&]<int i>() VITRINE_INLINE_LAMBDA { acc[i] = set(0.0f); });
+  const auto multiply = [&](int64_t k, const F(&v)[kT]) VITRINE_INLINE_LAMBDA {
+    unrolled<kR>([&]<int i>() VITRINE_INLINE_LAMBDA {
+      const F wi = load(w + i * padded + k);
+      unrolled<kT>([&]<int j>() VITRINE_INLINE_LAMBDA { acc[kR * j + i] = fma(wi, v[j], acc[kR * j + i]); });
+    });
+  };
+  int64_t k = 0;
+  for (; k + 16 <= args.n_in; k += 16) {
     F v[kT];
-#pragma GCC unroll 4
-    for (int j = 0; j < kT; ++j) v[j] = load_first(x[j] + k, count);
-#pragma GCC unroll 4
-    for (int i = 0; i < kR; ++i) {
-      const F w = load(args.tile + (r + i) * padded + k);
-#pragma GCC unroll 4
-      for (int j = 0; j < kT; ++j) acc[kR * j + i] = fma(w, v[j], acc[kR * j + i]);
-    }
-  });
+    unrolled<kT>([&]<int j>() VITRINE_INLINE_LAMBDA { v[j] = load(x[j] + k); });
+    multiply(k, v);
+  }
+  if (k < args.n_in) {
+    F v[kT];
+    for (int j = 0; j < kT; ++j) v[j] = load_first(x[j] + k, static_cast<int>(args.n_in - k));
+    multiply(k, v);
+  }
   alignas(64) float out[16];
   store(out, sums(acc));
   for (int j = 0; j < kT; ++j) __builtin_memcpy(args.acc + (t + j) * kPanel + r, out + kR * j, kR * sizeof(float));
 }
 
-// kT tokens over all rows of the panel: their activations stay in the first-level cache.
+// kT tokens over rows [r, end) of the panel.
 template <int kT>
-void tokens(const MatrixArgs& args, int64_t padded, int64_t t) {
-  int64_t r = 0;
-  for (; r + kRows <= args.row_count; r += kRows) block<kRows, kT>(args, padded, r, t);
-  for (; r < args.row_count; ++r) block<1, kT>(args, padded, r, t);
+void tokens(const MatrixArgs& args, int64_t padded, int64_t r, int64_t end, int64_t t) {
+  const float* x[kT];
+  for (int j = 0; j < kT; ++j) x[j] = token(args, t + j);
+  for (; r + kRows <= end; r += kRows) block<kRows, kT>(args, x, padded, r, t);
+  for (; r < end; ++r) block<1, kT>(args, x, padded, r, t);
 }
 
 template <class Format>
@@ -176,9 +173,15 @@ void matrix(const MatrixArgs& args) {
         },
         [&](int64_t k, int count) { store(out + k, row.part(k, count)); });
   }
-  int64_t t = 0;
-  for (; t + kTokens <= args.count; t += kTokens) tokens<kTokens>(args, padded, t);
-  for (; t < args.count; ++t) tokens<1>(args, padded, t);
+  // As many rows as stay in the first-level cache while the tokens pass over them.
+  constexpr int64_t kTileFloats = (32 << 10) / sizeof(float);
+  const int64_t rows = padded * kRows < kTileFloats ? kTileFloats / (padded * kRows) * kRows : kRows;
+  for (int64_t r = 0; r < args.row_count; r += rows) {
+    const int64_t end = r + rows < args.row_count ? r + rows : args.row_count;
+    int64_t t = 0;
+    for (; t + kTokens <= args.count; t += kTokens) tokens<kTokens>(args, padded, r, end, t);
+    for (; t < args.count; ++t) tokens<1>(args, padded, r, end, t);
+  }
 }
 
 }  // namespace

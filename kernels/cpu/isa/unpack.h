@@ -72,12 +72,6 @@ struct Words {
   }
 };
 
-// Bits 4j … 4j + 3 of every lane as bit 4 of its four bytes.
-inline I fifth_bits(I bits, int j) {
-  const I four = shift_right(bits, 4 * j) & set(15);
-  return shift_left<4>((four * set(0x00204081)) & bytes(1));
-}
-
 struct Q4_0 {
   static constexpr int kElements = 32, kBytes = 18, kZero = 8;
   static constexpr bool kHasMinimum = false, kNarrow = true;
@@ -106,7 +100,7 @@ struct Q5_0 {
   static VITRINE_INLINE void take(const Words<kBytes>& row, Block32& out) {
     row.nibbles<kBytes * b + 6>(out.w);
     const I high = row.word<kBytes * b + 2>();
-    for (int j = 0; j < 8; ++j) out.w[j] = out.w[j] | fifth_bits(high, j);
+    unrolled<8>([&]<int j>() VITRINE_INLINE_LAMBDA { out.w[j] = with_fifth_bits<j>(out.w[j], high); });
     out.d = row.f16<kBytes * b>();
   }
 };
@@ -118,7 +112,7 @@ struct Q5_1 {
   static VITRINE_INLINE void take(const Words<kBytes>& row, Block32& out) {
     row.nibbles<kBytes * b + 8>(out.w);
     const I high = row.word<kBytes * b + 4>();
-    for (int j = 0; j < 8; ++j) out.w[j] = out.w[j] | fifth_bits(high, j);
+    unrolled<8>([&]<int j>() VITRINE_INLINE_LAMBDA { out.w[j] = with_fifth_bits<j>(out.w[j], high); });
     out.d = row.f16<kBytes * b>();
     out.m = row.f16<kBytes * b + 2>();
   }

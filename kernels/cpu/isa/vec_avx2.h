@@ -5,7 +5,7 @@
 
 namespace vitrine::VITRINE_ISA {
 
-inline constexpr int kTokens = 2, kFewTokens = 2;
+inline constexpr int kTokens = 2, kFewTokens = 2, kTileTokens = 2;
 
 struct F {
   __m256 lo, hi;
@@ -138,6 +138,19 @@ inline I dot2(I acc, I w, I x) {
 inline I lookup16(const uint8_t* table, I index) {
   const __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   return {_mm256_shuffle_epi8(t, index.lo), _mm256_shuffle_epi8(t, index.hi)};
+}
+
+template <int j>
+inline I with_fifth_bits(I w, I bits) {
+  const __m256i in_lane =
+      _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0, 0x04040404, 0x08080808, 0x0c0c0c0c);
+  const __m256i place = _mm256_add_epi8(in_lane, _mm256_set1_epi8(j / 2));
+  const __m256i bit = _mm256_set1_epi32(j % 2 == 0 ? 0x08040201 : static_cast<int>(0x80402010));
+  const auto add = [&](__m256i to, __m256i from) {
+    const __m256i byte = _mm256_and_si256(_mm256_shuffle_epi8(from, place), bit);
+    return _mm256_or_si256(to, _mm256_and_si256(_mm256_cmpeq_epi8(byte, bit), _mm256_set1_epi8(16)));
+  };
+  return {add(w.lo, bits.lo), add(w.hi, bits.hi)};
 }
 
 inline void load_rows(const uint8_t* p, size_t stride, I out[4]) {

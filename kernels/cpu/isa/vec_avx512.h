@@ -6,8 +6,9 @@
 namespace vitrine::VITRINE_ISA {
 
 // How many rows of activations kernels work on at once, as registers allow: over weights
-// that are at hand in memory; over quantized ones that are taken apart on the fly.
-inline constexpr int kTokens = 4, kFewTokens = 2;
+// that are at hand in memory; at most, over quantized ones that are taken apart on the fly; over
+// quantized ones that have been taken apart.
+inline constexpr int kTokens = 4, kFewTokens = 2, kTileTokens = 4;
 
 struct F {
   __m512 v;
@@ -125,6 +126,16 @@ inline I dot2(I acc, I w, I x) { return {_mm512_dpwssd_epi32(acc.v, w.v, x.v)}; 
 inline I lookup16(const uint8_t* table, I index) {
   const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(t), index.v)};
+}
+
+// Bytes below 16, to which bits 4 j … 4 j + 3 of their lane are added as bit 4 of its four bytes.
+template <int j>
+inline I with_fifth_bits(I w, I bits) {
+  const __m512i in_lane = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+  const __m512i byte = _mm512_shuffle_epi8(bits.v, _mm512_add_epi8(in_lane, _mm512_set1_epi8(j / 2)));
+  const __mmask64 hit =
+      _mm512_test_epi8_mask(byte, _mm512_set1_epi32(j % 2 == 0 ? 0x08040201 : static_cast<int>(0x80402010)));
+  return {_mm512_mask_add_epi8(w.v, hit, w.v, _mm512_set1_epi8(16))};
 }
 
 // Sixteen bytes of each of 16 rows, transposed: lane r of out[j] is bytes 4j … 4j + 3 of row r.

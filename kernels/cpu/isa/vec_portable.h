@@ -5,7 +5,7 @@
 
 namespace vitrine::VITRINE_ISA {
 
-inline constexpr int kTokens = 2, kFewTokens = 0;
+inline constexpr int kTokens = 2, kFewTokens = 0, kTileTokens = 1;
 
 struct F {
   float v[16];
@@ -175,6 +175,15 @@ inline I lookup16(const uint8_t* table, I index) {
   return lanes<I>([&](int i) {
     uint32_t out = 0;
     for (int b = 0; b < 32; b += 8) out |= static_cast<uint32_t>(table[index.v[i] >> b & 15]) << b;
+    return out;
+  });
+}
+
+template <int j>
+inline I with_fifth_bits(I w, I bits) {
+  return lanes<I>([&](int i) {
+    uint32_t out = w.v[i];
+    for (int b = 0; b < 4; ++b) out |= (bits.v[i] >> (4 * j + b) & 1) << (8 * b + 4);
     return out;
   });
 }
