@@ -148,7 +148,7 @@ void CpuOps::matmul_heads(const Weight& weight, const Tensor& x, const Tensor& y
   const int64_t row_bytes = w->n_in * static_cast<int64_t>(sizeof(float));
   const auto room = static_cast<int64_t>(scratch_[0].chunks.bytes());
   const int64_t together = std::clamp<int64_t>(std::min<int64_t>(room, kHeadBytes) / row_bytes, 1, kTokenBlock);
-  pool_.run(x.ne[1], [&](int64_t head, int64_t, int thread) {
+  pool_.run(x.ne[1], [&](int64_t head, int64_t next_head, int thread) {
     Scratch& scratch = scratch_[static_cast<size_t>(thread)];
     PanelJob job;
     job.weight = w;
@@ -175,6 +175,10 @@ void CpuOps::matmul_heads(const Weight& weight, const Tensor& x, const Tensor& y
       }
       job.activations = &activations;
       for (job.panel = 0; job.panel < panels(*w); ++job.panel) {
+        const bool last = job.panel + 1 == panels(*w);
+        job.next = t0 == 0 && (!last || next_head >= 0) ? w : nullptr;
+        job.next_plane = static_cast<size_t>(last ? next_head : head);
+        job.next_panel = last ? 0 : job.panel + 1;
         const PanelRows rows = run_panel(job, scratch);
         for (int64_t i = 0; i < job.count; ++i) {
           std::memcpy(static_cast<float*>(y.data) + head * y.stride[1] + (t0 + i) * y.stride[2] + rows.row,
