@@ -18,7 +18,7 @@ Result<std::unique_ptr<Ops>> make_cpu_ops(const CpuOptions& options) {
     if (const char* name = std::getenv("VITRINE_ISA"); name && *name) {
       isa = isa_from_name(name);
       if (!isa) {
-        return fail(ErrorCode::usage, "VITRINE_ISA=" + std::string(name) + ": known are portable, avx2, avx512");
+        return fail(ErrorCode::usage, "VITRINE_ISA=" + std::string(name) + ": known are portable, avx2, avx512, amx");
       }
     }
   }

@@ -1,6 +1,7 @@
 // The CPU backend: every operator for x86-64, in portable C++, AVX2 and AVX-512
 // VNNI. All three are compiled from the same sources over a 16-lane vector
 // (kernels/cpu/isa/vec_*.h) and give the same bits; which one runs is chosen at run time.
+// AMX is AVX-512 VNNI with quantized matrices of many tokens on tile registers.
 #pragma once
 
 #include <memory>
@@ -13,9 +14,10 @@
 
 namespace vitrine {
 
-enum class Isa : uint8_t { portable, avx2, avx512 };
+enum class Isa : uint8_t { portable, avx2, avx512, amx };
+inline constexpr Isa kIsas[] = {Isa::portable, Isa::avx2, Isa::avx512, Isa::amx};  // the newest last
 
-std::string_view isa_name(Isa isa);  // "portable", "avx2", "avx512"
+std::string_view isa_name(Isa isa);  // "portable", "avx2", "avx512", "amx"
 std::optional<Isa> isa_from_name(std::string_view name);
 bool isa_available(Isa isa);  // on this processor and operating system
 std::vector<Isa> available_isas();

@@ -241,15 +241,15 @@ inline constexpr Type kWeightTypes[] = {Type::f32,  Type::f16,  Type::bf16, Type
 // ---- backends
 
 // Where an operator can run. `emulated`: the CUDA kernels on the host, thread by thread.
-enum class Backend : uint8_t { portable, avx2, avx512, emulated, cuda };
-inline constexpr Backend kBackends[] = {Backend::portable, Backend::avx2, Backend::avx512, Backend::emulated,
-                                        Backend::cuda};
+enum class Backend : uint8_t { portable, avx2, avx512, amx, emulated, cuda };
+inline constexpr Backend kBackends[] = {Backend::portable, Backend::avx2,     Backend::avx512,
+                                        Backend::amx,      Backend::emulated, Backend::cuda};
 
 inline std::string backend_name(Backend backend) {
-  constexpr const char* kNames[] = {"portable", "avx2", "avx512", "emulated", "cuda"};
+  constexpr const char* kNames[] = {"portable", "avx2", "avx512", "amx", "emulated", "cuda"};
   return kNames[static_cast<size_t>(backend)];
 }
-inline bool is_cpu(Backend backend) { return backend <= Backend::avx512; }
+inline bool is_cpu(Backend backend) { return backend <= Backend::amx; }
 
 // Why it cannot run here; empty when it can.
 inline std::string missing(Backend backend) {

@@ -42,7 +42,7 @@ def validator(schema):
 def run(program, *arguments, lines=()):
     text = "".join(json.dumps(line) + "\n" for line in lines)
     done = subprocess.run([program, *map(str, arguments)], input=text, text=True, encoding="utf-8", stdout=subprocess.PIPE,
-                          check=True, timeout=850)
+                          check=True, timeout=max(850, 120 * SEEDS))
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -12,6 +12,11 @@
 #include "kernels/cpu/isa/kernels.h"
 #include "kernels/cpu/isa/unpack.h"
 #include "kernels/cpu/isa/vec.h"
+#if defined(VITRINE_AMX)
+#include "kernels/cpu/isa/tiles_amx.h"
+#elif defined(VITRINE_AMX_EMULATED)
+#include "kernels/cpu/isa/tiles_emulated.h"
+#endif
 
 namespace vitrine::VITRINE_ISA {
 namespace {
@@ -201,6 +206,14 @@ VITRINE_INLINE F add_block256(F acc, I total, I minimum, F d, F dmin, F dx) {
   }
 }
 
+// The total of a tile's half into the accumulator.
+template <class Format>
+VITRINE_INLINE void add_tile256(const Tile256& tile, int h, const ActivationChunk& x, I total, float* acc) {
+  I minimum = set(0);
+  for (int i = 0; i < Format::kPairs; ++i) minimum = dot2(minimum, tile.m[i][h], sums_of_pair<Format>(x, i));
+  store(acc, add_block256<Format>(load(acc), total, minimum, tile.d[h], tile.dmin[h], set(x.per256.d)));
+}
+
 template <class Format, int kCount>
 void multiply_tile(const Tile256& tile, int, const Tokens<kCount>& tokens) {
   constexpr int kSteps = Format::kSub / 4;
@@ -225,15 +238,7 @@ void multiply_tile(const Tile256& tile, int, const Tokens<kCount>& tokens) {
     }
   }
   for (int t = 0; t < kCount; ++t) {
-    const F dx = set(tokens.x[t]->per256.d);
-    for (int h = 0; h < 2; ++h) {
-      I minimum = set(0);
-      for (int i = 0; i < Format::kPairs; ++i) {
-        minimum = dot2(minimum, tile.m[i][h], sums_of_pair<Format>(*tokens.x[t], i));
-      }
-      float* acc = tokens.acc[t] + 16 * h;
-      store(acc, add_block256<Format>(load(acc), total[t][h], minimum, tile.d[h], tile.dmin[h], dx));
-    }
+    for (int h = 0; h < 2; ++h) add_tile256<Format>(tile, h, *tokens.x[t], total[t][h], tokens.acc[t] + 16 * h);
   }
 }
 
@@ -314,30 +319,145 @@ VITRINE_INLINE Tokens<kCount> tokens_at(const MatrixArgs& args, int64_t chunk, i
   return out;
 }
 
+// Where 16 rows of a panel begin at a chunk, and how many blocks of 32 columns the chunk has.
+template <class Format>
+VITRINE_INLINE const uint8_t* rows_at(const MatrixArgs& args, int64_t chunk, int half) {
+  return args.rows + static_cast<size_t>(chunk) * (kChunk / Format::kElements) * Format::kBytes +
+         16 * static_cast<size_t>(half) * args.row_stride;
+}
+VITRINE_INLINE int blocks_at(const MatrixArgs& args, int64_t chunk) {
+  const int64_t columns = args.n_in - chunk * kChunk;
+  return static_cast<int>((columns < kChunk ? columns : kChunk) / 32);
+}
+
+// Takes the panel apart a chunk at a time, and calls each(tile, chunk, t) for t = 0, at_once, … What is
+// fetched is spread over the work, so that memory is neither idle nor waited for: taking a tile apart
+// lasts about as long as one group of tokens.
+template <class Format, class Function>
+VITRINE_INLINE void over_tiles(const MatrixArgs& args, int64_t chunks, int64_t at_once, Fetch& fetch, Function each) {
+  const int64_t groups = (args.count + at_once - 1) / at_once;
+  const size_t share = args.next_bytes / static_cast<size_t>(chunks * (groups + 1)) + 64;
+  for (int64_t c = 0; c < chunks; ++c) {
+    Select<Format::kElements == 32, Tile32, Tile256> tile;
+    for (int h = 0; h < 2; ++h) {
+      fetch.some(share / 2);
+      unpack<Format>(rows_at<Format>(args, c, h), args.row_stride, blocks_at(args, c), h, tile);
+    }
+    for (int64_t t = 0; t < args.count; t += at_once) {
+      fetch.some(share);
+      each(tile, c, t);
+    }
+  }
+}
+
+#if defined(VITRINE_AMX) || defined(VITRINE_AMX_EMULATED)
+// ---- sixteen tokens at once on tile registers (AMX), where there are some
+//
+// The integer sums of a group of columns are one instruction: 16 tokens, as their chunks hold them, are
+// its A tile, and 16 rows, as unpack() leaves them, its B tile, since four columns of a row in each lane
+// is what it asks of it. No weight is kept in another form. What follows is the arithmetic of the others.
+
+constexpr int kTileGroup = 16;
+// From so many tokens on; for fewer a tile is mostly empty.
+constexpr int64_t kTilesFrom = 8;
+
+struct TileGroup {
+  alignas(64) int8_t q[kTileGroup][kChunk];                       // of the chunk
+  alignas(64) int32_t sums[kChunk / 16][kTileGroup][kPanel / 2];  // of up to 16 groups of columns, over one half
+};
+
+// The sums of `groups` groups of kSub columns over half h of a panel.
+template <int kSub>
+void sum_on_tiles(TileGroup& group, const I (*w)[2], int groups, int h) {
+  constexpr int kA = 0, kB = 1, kC = 2;
+  for (int j = 0; j < groups; ++j) {
+    Tiles::load<kA>(&group.q[0][kSub * j], kChunk);
+    Tiles::load<kB>(&w[kSub / 4 * j][h], sizeof(w[0]));
+    Tiles::zero<kC>();
+    Tiles::dot_su<kC, kA, kB>();
+    Tiles::store<kC>(group.sums[j], sizeof(group.sums[0][0]));
+  }
+}
+
+// A [16 tokens][kSub bytes], B [kSub / 4][16 rows of four bytes], C [16 tokens][16 rows].
+template <int kSub>
+void configure_tiles() {
+  TileConfig config;
+  config.set(0, kTileGroup, kSub);
+  config.set(1, kSub / 4, 64);
+  config.set(2, kTileGroup, 64);
+  Tiles::configure(config);
+}
+
+template <class Format>
+void multiply_group(const Tile32& tile, int blocks, const Tokens<kTileGroup>& tokens, int64_t count, TileGroup& group) {
+  for (int h = 0; h < 2; ++h) {
+    sum_on_tiles<32>(group, tile.w, blocks, h);
+    for (int64_t t = 0; t < count; ++t) {
+      Start32<Format> starts;
+      starts.set_to(*tokens.x[t]);
+      float* acc = tokens.acc[t] + 16 * h;
+      F a = load(acc);
+      for (int b = 0; b < blocks; ++b) {
+        const I sum = load(static_cast<const void*>(group.sums[b][t])) + starts.start(b);
+        const F d = set(tokens.x[t]->per32.d[b]);
+        a = add_block<Format>(a, sum, tile.d[b][h] * d, tile.m[b][h] * d, starts.total(b));
+      }
+      store(acc, a);
+    }
+  }
+}
+
+template <class Format>
+void multiply_group(const Tile256& tile, int, const Tokens<kTileGroup>& tokens, int64_t count, TileGroup& group) {
+  constexpr int kGroups = kChunk / Format::kSub;
+  for (int h = 0; h < 2; ++h) {
+    sum_on_tiles<Format::kSub>(group, tile.w, kGroups, h);
+    for (int64_t t = 0; t < count; ++t) {
+      I total = set(0);
+      for (int j = 0; j < kGroups; ++j) {
+        total = total + load(static_cast<const void*>(group.sums[j][t])) * tile.s[j][h];
+      }
+      add_tile256<Format>(tile, h, *tokens.x[t], total, tokens.acc[t] + 16 * h);
+    }
+  }
+}
+
+template <class Format>
+void matrix_on_tiles(const MatrixArgs& args, int64_t chunks, Fetch& fetch) {
+  TileGroup group;
+  float spare[kPanel];  // of tokens that are not there; nothing is added to it
+  if constexpr (Format::kElements == 32) {
+    configure_tiles<32>();
+  } else {
+    configure_tiles<Format::kSub>();
+  }
+  over_tiles<Format>(args, chunks, kTileGroup, fetch, [&](const auto& tile, int64_t c, int64_t t) {
+    const auto tokens = tokens_at<kTileGroup>(args, c, t, spare);
+    for (int i = 0; i < kTileGroup; ++i) __builtin_memcpy(group.q[i], tokens.x[i]->q, kChunk);
+    const int64_t count = args.count - t < kTileGroup ? args.count - t : kTileGroup;
+    multiply_group<Format>(tile, blocks_at(args, c), tokens, count, group);
+  });
+  Tiles::release();
+}
+#endif
+
 template <class Format>
 void matrix(const MatrixArgs& args) {
-  constexpr bool kSmall = Format::kElements == 32;
   __builtin_memset(args.acc, 0, static_cast<size_t>(args.count * kPanel) * sizeof(float));
   const int64_t chunks = cpu::rounded_up(args.n_in, kChunk) / kChunk;
   Fetch fetch{args.next, args.next + args.next_bytes};
-  const auto rows = [&](int64_t chunk, int half) {
-    return args.rows + static_cast<size_t>(chunk) * (kChunk / Format::kElements) * Format::kBytes +
-           16 * static_cast<size_t>(half) * args.row_stride;
-  };
-  const auto blocks = [&](int64_t chunk) {  // of 32 columns
-    const int64_t columns = args.n_in - chunk * kChunk;
-    return static_cast<int>((columns < kChunk ? columns : kChunk) / 32);
-  };
   if constexpr (kFewTokens > 0) {
     if (args.count <= kFewTokens) {
       with_count<kFewTokens>(args.count, [&]<int kCount>() VITRINE_INLINE_LAMBDA {
         for (int64_t c = 0; c < chunks; ++c) {
           const Tokens<kCount> tokens = tokens_at<kCount>(args, c, 0, nullptr);
           for (int h = 0; h < 2; ++h) {
-            if constexpr (kSmall) {
-              multiply_rows32<Format, kCount>(rows(c, h), args.row_stride, blocks(c), h, tokens, fetch);
+            const uint8_t* p = rows_at<Format>(args, c, h);
+            if constexpr (Format::kElements == 32) {
+              multiply_rows32<Format, kCount>(p, args.row_stride, blocks_at(args, c), h, tokens, fetch);
             } else {
-              multiply_rows256<Format, kCount>(rows(c, h), args.row_stride, h, tokens, fetch);
+              multiply_rows256<Format, kCount>(p, args.row_stride, h, tokens, fetch);
             }
           }
         }
@@ -345,65 +465,16 @@ void matrix(const MatrixArgs& args) {
       return;
     }
   }
-  // What is fetched is spread over the work, so that memory is neither idle nor waited for: taking a tile
-  // apart lasts about as long as one group of tokens.
-  const int64_t groups = (args.count + kTileTokens - 1) / kTileTokens;
-  const size_t share = args.next_bytes / static_cast<size_t>(chunks * (groups + 1)) + 64;
+#if defined(VITRINE_AMX) || defined(VITRINE_AMX_EMULATED)
+  if (args.count >= kTilesFrom) return matrix_on_tiles<Format>(args, chunks, fetch);
+#endif
   alignas(64) float spare[kPanel] = {};
-  for (int64_t c = 0; c < chunks; ++c) {
-    Select<kSmall, Tile32, Tile256> tile;
-    for (int h = 0; h < 2; ++h) {
-      fetch.some(share / 2);
-      unpack<Format>(rows(c, h), args.row_stride, blocks(c), h, tile);
-    }
-    for (int64_t t = 0; t < args.count; t += kTileTokens) {
-      fetch.some(share);
-      multiply_tile<Format, kTileTokens>(tile, blocks(c), tokens_at<kTileTokens>(args, c, t, spare));
-    }
-  }
-}
-
-// Rounds sixteen values to integers; returns their sum.
-int32_t quantize16(const float* x, F inverse, int8_t* q) {
-  const I rounded = to_int(max(min(load(x) * inverse, set(127.0f)), set(-127.0f)));
-  store_bytes(q, rounded);
-  return sum(rounded);
+  over_tiles<Format>(args, chunks, kTileTokens, fetch, [&](const auto& tile, int64_t c, int64_t t) {
+    multiply_tile<Format, kTileTokens>(tile, blocks_at(args, c), tokens_at<kTileTokens>(args, c, t, spare));
+  });
 }
 
 }  // namespace
-
-void quantize_per32(const float* x, int64_t n, ActivationChunk* out, int64_t stride) {
-  for (int64_t i = 0; i < n; i += 32) {
-    ActivationChunk& chunk = out[i / kChunk * stride];
-    const int64_t b = i % kChunk / 32;
-    const float extreme = largest(max(abs(load(x + i)), abs(load(x + i + 16))));
-    const F inverse = set(extreme > 0 ? 127.0f / extreme : 0.0f);
-    chunk.per32.d[b] = extreme / 127.0f;
-    int32_t s = quantize16(x + i, inverse, chunk.q + 32 * b);
-    s += quantize16(x + i + 16, inverse, chunk.q + 32 * b + 16);
-    chunk.per32.sum[b] = s;
-  }
-}
-
-void quantize_per256(const float* x, int64_t n, ActivationChunk* out, int64_t stride) {
-  for (int64_t i = 0; i < n; i += kChunk) {
-    ActivationChunk& chunk = out[i / kChunk * stride];
-    F extremes = abs(load(x + i));
-    for (int64_t j = 16; j < kChunk; j += 16) extremes = max(extremes, abs(load(x + i + j)));
-    const float extreme = largest(extremes);
-    const F inverse = set(extreme > 0 ? 127.0f / extreme : 0.0f);
-    chunk.per256.d = extreme / 127.0f;
-    int32_t sums[16];
-    for (int64_t j = 0; j < 16; ++j) {
-      sums[j] = quantize16(x + i + 16 * j, inverse, chunk.q + 16 * j);
-      chunk.per256.sum16[j] = static_cast<int16_t>(sums[j]);
-    }
-    constexpr int kOrder[8] = {0, 2, 1, 3, 4, 6, 5, 7};
-    for (int j = 0; j < 8; ++j) {
-      chunk.per256.pair32[j] = static_cast<int16_t>(sums[2 * kOrder[j]] + sums[2 * kOrder[j] + 1]);
-    }
-  }
-}
 
 void matrix_blocks(const MatrixArgs& args) {
   switch (args.type) {
