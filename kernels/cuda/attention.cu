@@ -104,8 +104,8 @@ __global__ void store_kernel(StoreArgs args) {
   const bool mla = args.layout.value_row == 0;
   const int key_numbers = static_cast<int>(args.layout.key_row / Cached<kType>::kBytes);
   for (int i = threadIdx.x; i < key_numbers; i += blockDim.x) {
-    const float rest = mla && i - args.a_dim < args.b_dim ? b[i - args.a_dim] : 0.0f;
-    Cached<kType>::store(key, i, i < args.a_dim ? a[i] : rest);
+    const int rest = i - args.a_dim;  // mla: the second part of the row
+    Cached<kType>::store(key, i, rest < 0 ? a[i] : mla && rest < args.b_dim ? b[rest] : 0.0f);
   }
   if (mla) return;
   uint8_t* value = args.cache + args.layout.value(page, head, offset);

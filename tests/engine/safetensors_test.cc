@@ -211,7 +211,8 @@ TEST_F(ShardFolder, TensorInTwoFiles) {
 
 // Pickles run code when they are read; here they are bytes that are no header, under any name.
 TEST_F(ShardFolder, PicklesAreNotRead) {
-  const std::string bytes("\x80\x04\x95\x1d\0\0\0\0\0\0\0cposix\nsystem\n(S'id'\ntR.", 38);
+  using namespace std::string_literals;
+  const std::string bytes = "\x80\x04\x95\x1d\0\0\0\0\0\0\0cposix\nsystem\n(S'id'\ntR."s;
   for (const char* name : {"pytorch_model.bin", "model-00001-of-00002.safetensors"}) {
     std::ofstream(folder_ / name, std::ios::binary) << bytes;
     write_index(std::string(R"({"weight_map":{"a":")") + name + "\"}}");

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -128,7 +129,7 @@ class FencedBytes {
     base_ = static_cast<uint8_t*>(mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (base_ == MAP_FAILED) std::abort();
     uint8_t* start = base_ + size_ - page - bytes.size();
-    std::memcpy(start, bytes.data(), bytes.size());
+    std::copy(bytes.begin(), bytes.end(), start);
     mprotect(base_, size_ - page, PROT_READ);
     mprotect(base_ + size_ - page, page, PROT_NONE);
     bytes_ = {start, bytes.size()};
