@@ -57,7 +57,7 @@ std::optional<Timestamp> parse_rfc3339(std::string_view text) {
   const auto y = digits(text, 0, 4), m = digits(text, 5, 2), d = digits(text, 8, 2);
   if (!y || !m || !d || text[4] != '-' || text[7] != '-') return std::nullopt;
   const year_month_day date{year{*y}, month{static_cast<unsigned>(*m)}, day{static_cast<unsigned>(*d)}};
-  if (!date.ok() || *y < 1678 || *y > 2261) return std::nullopt;  // the years that fit in 64-bit nanoseconds
+  if (!date.ok() || *y < 1950 || *y > 2199) return std::nullopt;
   int64_t seconds = duration_cast<std::chrono::seconds>(sys_days{date}.time_since_epoch()).count();
   if (text.size() == 10) return Timestamp{seconds * kSecond};
   if (text[10] != 'T' && text[10] != 't' && text[10] != ' ') return std::nullopt;
@@ -74,13 +74,13 @@ std::optional<Timestamp> parse_rfc3339(std::string_view text) {
   }
   if (at >= text.size()) return std::nullopt;
   if (text[at] == 'Z' || text[at] == 'z')
-    return at + 1 == text.size() ? std::optional(Timestamp{seconds * kSecond + fraction}) : std::nullopt;
+    return at + 1 == text.size() ? std::optional(bounded_time(seconds * kSecond + fraction)) : std::nullopt;
   if (text[at] != '+' && text[at] != '-') return std::nullopt;
   const auto oh = digits(text, at + 1, 2), om = digits(text, at + 4, 2);
   if (!oh || !om || text[at + 3] != ':' || at + 6 != text.size()) return std::nullopt;
   const int64_t offset = (*oh * 60 + *om) * 60;
   seconds += text[at] == '+' ? -offset : offset;
-  return Timestamp{seconds * kSecond + fraction};
+  return bounded_time(seconds * kSecond + fraction);
 }
 
 }  // namespace vitrine

@@ -82,7 +82,7 @@ void HarEntry::emit() {
   if (!started) issue(Cause::malformed, "entry without a readable startedDateTime; its time is unknown");
   exchange_.opened = connection_.opened = started.value_or(Timestamp{});
   const double milliseconds = std::clamp(tree_.number(entry, "time", 0), 0.0, 1e12);
-  exchange_.closed = Timestamp{exchange_.opened.ns + static_cast<int64_t>(milliseconds * 1e6)};
+  exchange_.closed = bounded_time(exchange_.opened.ns + static_cast<int64_t>(milliseconds * 1e6));
   exchange_.method = tree_.string(request, "method");
   const Node* response = tree_.find(entry, "response");
   describe_connection(entry, response);
@@ -220,7 +220,7 @@ void HarEntry::emit_headers(Direction direction) {
 
 Timestamp HarEntry::message_time(const Node* item) const {
   // Seconds since the epoch with a fraction: a double holds microseconds of it.
-  return Timestamp{std::llround(std::clamp(tree_.number(item, "time", 0), 0.0, 9e9) * 1e6) * 1000};
+  return bounded_time(std::llround(std::clamp(tree_.number(item, "time", 0), 0.0, 9e9) * 1e6) * 1000);
 }
 
 void HarEntry::websocket_messages(const Node* list) {

@@ -41,8 +41,7 @@ Timestamp time_of(uint64_t ticks, const Interface& interface) {
     ns = left;
   }
   ns += static_cast<Wide>(interface.offset_seconds) * 1'000'000'000;
-  const Wide lowest = std::numeric_limits<int64_t>::min(), highest = std::numeric_limits<int64_t>::max();
-  return {static_cast<int64_t>(std::clamp(ns, lowest, highest))};
+  return bounded_time(ns);
 }
 
 std::string_view secrets_name(uint32_t type) {
