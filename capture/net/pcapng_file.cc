@@ -1,7 +1,6 @@
 // pcapng: interfaces, packets and what surrounds them
 // (draft-ietf-opsawg-pcapng section 4).
 #include <algorithm>
-#include <limits>
 #include <optional>
 
 #include "capture/net/pcapng_blocks.h"
