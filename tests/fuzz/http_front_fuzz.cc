@@ -63,7 +63,7 @@ Ran run(std::string_view input, size_t cut) {
   };
   auto connection = std::make_shared<Connection>(std::make_unique<MemoryStream>(io, input, cut, ran.output), Peer{},
                                                  context, [](uint64_t) {});
-  connection->begin();
+  connection->begin("");
   connection.reset();
   io.run_for(std::chrono::seconds(5));
   if (context.bodies_bytes != 0) std::abort();  // what was claimed is given back
