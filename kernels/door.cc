@@ -195,6 +195,34 @@ Need mla_store(const KvShape& s, const Batch& b, const Tensor& latent, const Ten
   return batch(b, latent.ne[1]);
 }
 
+Need rope_store(const KvShape& s, const Batch& b, const HeadParams& p, const Tensor& table, const Tensor& q,
+                const Tensor& k, const Tensor& v) {
+  if (const Need need = kv_store(s, b, k, v); !need.empty()) return need;
+  if (!q.empty() && (!is_f32(q) || q.ne[0] != s.k_dim || q.ne[2] != k.ne[2])) return "q [k_dim, heads, T]";
+  if (!is_f32(table) || table.ne[0] % 2 != 0 || table.ne[0] > s.k_dim || table.ne[1] != k.ne[2] || table.ne[2] != 1) {
+    return "table [n, T], n even and at most k_dim";
+  }
+  const auto fits = [](const Weight* w, int64_t n) { return !w || (*w && is_vector(*w, n)); };
+  const bool all = (q.empty() || fits(p.q_bias, q.ne[0] * q.ne[1])) && fits(p.k_bias, k.ne[0] * k.ne[1]) &&
+                   fits(p.v_bias, v.ne[0] * v.ne[1]) && fits(p.q_norm, s.k_dim) && fits(p.k_norm, k.ne[0]) &&
+                   (p.q_norm == nullptr) == (p.k_norm == nullptr);
+  // Biases are of rows: heads lie behind each other.
+  const auto joined = [](const Weight* bias, const Tensor& t) { return !bias || t.stride[1] == t.ne[0]; };
+  return all && (q.empty() || joined(p.q_bias, q)) && joined(p.k_bias, k) && joined(p.v_bias, v)
+             ? Need()
+             : Need("biases of whole rows [n * heads], norms [k_dim]");
+}
+
+Need mla_rope_store(const KvShape& s, const Batch& b, const LatentParams& p, const Tensor& table, const Tensor& q,
+                    const Tensor& latent, const Tensor& k_rope) {
+  if (const Need need = mla_store(s, b, latent, k_rope); !need.empty()) return need;
+  const bool fits = (q.empty() || is_f32(q)) && is_f32(table) && table.ne[0] == k_rope.ne[0] && table.ne[0] % 2 == 0 &&
+                    table.ne[1] == latent.ne[1] && table.ne[2] == 1 &&
+                    (q.empty() || (table.ne[0] <= q.ne[0] && q.ne[2] == latent.ne[1])) && p.norm && *p.norm &&
+                    is_vector(*p.norm, s.v_dim);
+  return fits ? Need() : Need("q [k_dim, heads, T], table [n, T], norm [v_dim]");
+}
+
 Need attention(const KvShape& s, const Batch& b, const Tensor& q, const Tensor& y) {
   if (s.kind != KvShape::Kind::gqa || !is_f32(q) || !is_f32(y) || q.ne[0] != s.k_dim || y.ne[0] != s.v_dim ||
       q.ne[1] != y.ne[1] || q.ne[1] <= 0 || q.ne[1] % s.kv_heads != 0 || q.ne[2] != y.ne[2]) {

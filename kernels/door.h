@@ -44,6 +44,10 @@ Need moe_route(const RouteParams& params, const Tensor& logits, const Tensor& bi
 Need batch(const Batch& batch, int64_t tokens);
 Need kv_store(const KvShape& shape, const Batch& batch, const Tensor& k, const Tensor& v);
 Need mla_store(const KvShape& shape, const Batch& batch, const Tensor& latent, const Tensor& k_rope);
+Need rope_store(const KvShape& shape, const Batch& batch, const HeadParams& params, const Tensor& table,
+                const Tensor& q, const Tensor& k, const Tensor& v);
+Need mla_rope_store(const KvShape& shape, const Batch& batch, const LatentParams& params, const Tensor& table,
+                    const Tensor& q, const Tensor& latent, const Tensor& k_rope);
 Need attention(const KvShape& shape, const Batch& batch, const Tensor& q, const Tensor& y);
 Need mla_attention(const KvShape& shape, const Batch& batch, const Tensor& q_latent, const Tensor& q_rope,
                    const Tensor& y);

@@ -126,6 +126,19 @@ enum class RopeStyle : uint8_t {
 
 enum class Scoring : uint8_t { softmax, sigmoid };
 
+// Of queries and keys before attention; null: none.
+struct HeadParams {
+  const Weight *q_bias = nullptr, *k_bias = nullptr, *v_bias = nullptr;  // [k_dim * heads], [… * kv_heads] both
+  const Weight *q_norm = nullptr, *k_norm = nullptr;                     // [k_dim], both or neither
+  float eps = 0;
+  RopeStyle style = RopeStyle::interleaved;
+};
+struct LatentParams {
+  const Weight* norm = nullptr;  // [v_dim]
+  float eps = 0;
+  RopeStyle style = RopeStyle::interleaved;
+};
+
 // Expert choice, after DeepSeek-V2 (arXiv 2405.04434, 2.1.2) and V3 (2412.19437, 2.1.2).
 struct RouteParams {
   Scoring scoring = Scoring::softmax;
@@ -194,6 +207,18 @@ class Ops {
   virtual void join() {}
 
   // ---- rows
+  // Announces that `y`, which an operator to come writes whole, is then the x of at most one product
+  // (matmul, matmul_heads, ffn, moe_ffn by its gate) with each of `readers`: a backend may write it in
+  // the form they read. It holds until y is announced again, which whoever announces it does before
+  // anything else writes y.
+  virtual void prepare_for(const Tensor& y, std::span<const Weight* const> readers) {
+    static_cast<void>(y);
+    static_cast<void>(readers);
+  }
+  void prepare_for(const Tensor& y, const Weight& reader) {
+    const Weight* const one = &reader;
+    prepare_for(y, std::span(&one, 1));
+  }
   // y[:, t] = row ids[t] of table.            table [n, vocab]; ids i32 [T]; y [n, T]
   virtual void embed(const Weight& table, const Tensor& ids, const Tensor& y) = 0;
   // y[:, i] = x[:, index[i]].                 x [n, T]; index i32 [m]; y [n, m]
@@ -247,6 +272,12 @@ class Ops {
   //     logits [E, T]; bias f32 [E] or empty; ids i32 [k, T]; weights [k, T]
   virtual void moe_route(const RouteParams& params, const Tensor& logits, const Tensor& bias, const Tensor& ids,
                          const Tensor& weights) = 0;
+  // Both steps of the choice: logits = router · x, then moe_route. router [n, E]; x [n, T]
+  virtual void moe_router(const RouteParams& params, const Weight& router, const Tensor& x, const Tensor& bias,
+                          const Tensor& logits, const Tensor& ids, const Tensor& weights) {
+    matmul(router, x, logits);
+    moe_route(params, logits, bias, ids, weights);
+  }
   // y[:, t] = Σ_j weights[j, t] · ffn of expert ids[j, t], summed in ascending order of the expert.
   //     gate, up [n, n_ff, E]; down [n_ff, n, E]; x, y [n, T]. `accumulate`: y += instead of y =.
   virtual void moe_ffn(const Weight& gate, const Weight& up, const Weight& down, const Tensor& x, const Tensor& ids,
@@ -264,6 +295,15 @@ class Ops {
   // q_latent [v_dim, heads, T] (= q_nope · W_k); q_rope [k_dim - v_dim, heads, T]; y [v_dim, heads, T], before W_v
   virtual void mla_attention(const AttentionParams& params, const Tensor& q_latent, const Tensor& q_rope,
                              const KvCache& cache, const Batch& batch, const Tensor& y) = 0;
+  // What lies between the projections of a layer and its attention, in one operator: biases, norms per
+  // head, rotation of the first rope.ne[0] elements, storing. Leaves q as attention wants it, k and v
+  // with any content.       rope [n, T]; q [k_dim, heads, T] or empty; k, v as for kv_store
+  virtual void rope_store(KvCache& cache, const Batch& batch, const HeadParams& params, const Tensor& rope,
+                          const Tensor& q, const Tensor& k, const Tensor& v);
+  // The same for MLA: the norm of the latent, rotation of the last rope.ne[0] elements of each query and
+  // of k_rope, storing.     q [k_dim, heads, T] or empty; latent, k_rope as for mla_store
+  virtual void mla_rope_store(KvCache& cache, const Batch& batch, const LatentParams& params, const Tensor& rope,
+                              const Tensor& q, const Tensor& latent, const Tensor& k_rope);
   // Copies one page, for sequences that part ways.
   virtual void kv_copy_page(KvCache& cache, int64_t from, int64_t to) = 0;
 };

@@ -40,6 +40,10 @@ void Decoder::load(TensorLoader& loader) {
     }
     if (!loader.status()) return;
   }
+  for (uint32_t i = 0; i < range_.count(); ++i) {
+    layers_[i].attention_inputs = attention_inputs(i);
+    std::visit([&](const auto& ffn) { layers_[i].ffn_inputs = ffn.inputs(); }, layers_[i].ffn);
+  }
   if (!has_head()) return;
   output_norm_ = loader.norm("output_norm.weight", n);
   output_ = loader.output();
@@ -88,14 +92,17 @@ void Decoder::forward(const Step& step, std::span<KvCache> caches, const Tensor&
   if (range_.first == 0) ops_.embed(embedding_, step.tokens, x);
   ops_.rope_table(step.batch.pos, frequencies_.f32(0, config_.rope.dimensions / 2),
                   static_cast<float>(config_.rope.magnitude), rope);
+  ops_.prepare_for(h, layers_[0].attention_inputs);
   ops_.rms_norm(x, layers_[0].attention_norm, eps, h);
   for (uint32_t i = 0; i < range_.count(); ++i) {
     const bool last = i + 1 == range_.count();
     if (last && has_head()) break;
     attend(i, all, all, caches[i], delta);
+    ops_.prepare_for(h, layers_[i].ffn_inputs);
     ops_.add_rms_norm(x, delta, layers_[i].ffn_norm, eps, h);
     feed_forward(layers_[i], h, delta);
     if (last) return ops_.add(delta, x);  // the layers behind it are elsewhere
+    ops_.prepare_for(h, layers_[i + 1].attention_inputs);
     ops_.add_rms_norm(x, delta, layers_[i + 1].attention_norm, eps, h);
   }
   // Nothing reads the last layer but the logits: of tokens without, only the keys and values are wanted.
@@ -111,11 +118,12 @@ void Decoder::forward(const Step& step, std::span<KvCache> caches, const Tensor&
   const LayerTokens asking = {last_h, last_rope, step.outputs_batch};
   attend(range_.count() - 1, all, m == T ? all : asking, caches.back(), last_delta);
   if (m == 0) return;
+  ops_.prepare_for(last_h, layers_.back().ffn_inputs);
   ops_.add_rms_norm(last, last_delta, layers_.back().ffn_norm, eps, last_h);
   feed_forward(layers_.back(), last_h, last_delta);
-  ops_.add(last_delta, last);
-  ops_.rms_norm(last, output_norm_, eps, last);
-  ops_.matmul(output_, last, logits);  // [vocabulary, m]
+  ops_.prepare_for(last_h, output_);
+  ops_.add_rms_norm(last, last_delta, output_norm_, eps, last_h);
+  ops_.matmul(output_, last_h, logits);  // [vocabulary, m]
 }
 
 void Decoder::project(std::initializer_list<Ops::Product> of_all, const LayerTokens& all, const Ops::Product& of_asking,

@@ -62,6 +62,9 @@ class Decoder : public Model {
   // they are the same.
   void project(std::initializer_list<Ops::Product> of_all, const LayerTokens& all, const Ops::Product& of_asking,
                const LayerTokens& asking);
+  // The weights that h meets in there first (Ops::prepare_for).
+  virtual std::vector<const Weight*> attention_inputs(uint32_t layer) const = 0;
+
   AttentionParams attention_params() const { return {.scale = static_cast<float>(config_.attention_scale)}; }
   float rms_eps() const { return static_cast<float>(config_.rms_eps); }
 
@@ -73,6 +76,7 @@ class Decoder : public Model {
     Weight attention_norm;  // [embedding]
     Weight ffn_norm;        // [embedding]
     std::variant<FeedForward, MixtureOfExperts> ffn;
+    std::vector<const Weight*> attention_inputs, ffn_inputs;  // what reads the two norms
   };
 
   bool has_head() const { return range_.end == config_.layers; }

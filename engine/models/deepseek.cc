@@ -58,6 +58,11 @@ class Deepseek final : public Decoder {
     attended_ = memory.rows(heads * mla_.v_head);
   }
 
+  std::vector<const Weight*> attention_inputs(uint32_t layer) const override {
+    const Attention& a = layers_[layer];
+    return {mla_.q_lora_rank == 0 ? &a.q : &a.q_a, &a.kv_a};
+  }
+
   void attend(uint32_t layer, const LayerTokens& all, const LayerTokens& asking, KvCache& cache,
               const Tensor& y) override {
     const Attention& a = layers_[layer];
@@ -76,22 +81,26 @@ class Deepseek final : public Decoder {
     const Weight& down = mla_.q_lora_rank == 0 ? a.q : a.q_a;
     const Tensor q_a = mla_.q_lora_rank == 0 ? q : q_a_.f32(m);  // [q_lora_rank, m]
     project({{&a.kv_a, kv}}, all, {&down, q_a}, asking);
-    ops_.rms_norm(latent, a.kv_a_norm, rms_eps(), latent);
-    ops_.rope(k_rope.heads(1), all.rope, config_.rope.style);
-    ops_.mla_store(cache, all.batch, latent, k_rope);
-    if (m == 0) return;
-
-    if (mla_.q_lora_rank > 0) {
+    if (mla_.q_lora_rank > 0 && m > 0) {
+      ops_.prepare_for(q_a, a.q_b);
       ops_.rms_norm(q_a, a.q_a_norm, rms_eps(), q_a);
       ops_.matmul(a.q_b, q_a, q);
     }
-    ops_.rope(q_rope, asking.rope, config_.rope.style);
+    const bool all_ask = &all == &asking;
+    const LatentParams params = {&a.kv_a_norm, rms_eps(), config_.rope.style};
+    if (!a.up.k_transposed) ops_.prepare_for(q_nope, a.up.k);
+    ops_.mla_rope_store(cache, all.batch, params, all.rope, all_ask ? q.heads(heads) : Tensor(), latent, k_rope);
+    if (m == 0) return;
+    if (!all_ask) ops_.rope(q_rope, asking.rope, config_.rope.style);
+
     if (a.up.k_transposed) {
       ops_.matmul_heads_transposed(a.up.k, q_nope, q_latent);
     } else {
       ops_.matmul_heads(a.up.k, q_nope, q_latent);
     }
+    ops_.prepare_for(attended_latent, a.up.v);
     ops_.mla_attention(attention_params(), q_latent, q_rope, cache, asking.batch, attended_latent);
+    ops_.prepare_for(attended, a.output);
     ops_.matmul_heads(a.up.v, attended_latent, attended.heads(heads));
     ops_.matmul(a.output, attended, y);  // [embedding, m]
   }

@@ -45,6 +45,13 @@ MixtureOfExperts MixtureOfExperts::load(TensorLoader& loader, const std::string&
   return out;
 }
 
+std::vector<const Weight*> MixtureOfExperts::inputs() const {
+  std::vector<const Weight*> out;
+  if (!host_) out.push_back(&gate_);
+  if (shared_) out.push_back(&shared_->gate);
+  return out;
+}
+
 void MixtureOfExperts::forward(Ops& ops, const Memory& memory, const Tensor& x, const Tensor& y) const {
   const int64_t T = x.ne[1];
   const Tensor logits = memory.logits.f32(T);    // [experts, T]
@@ -52,8 +59,7 @@ void MixtureOfExperts::forward(Ops& ops, const Memory& memory, const Tensor& x, 
   const Tensor weights = memory.weights.f32(T);  // [experts_used, T]
   const Tensor bias = selection_bias_.bytes() > 0 ? selection_bias_.f32(0, logits.ne[0]) : Tensor{};
 
-  ops.matmul(router_, x, logits);
-  ops.moe_route(route_, logits, bias, ids, weights);
+  ops.moe_router(route_, router_, x, bias, logits, ids, weights);
   if (host_) return forward_with_host(ops, memory, x, ids, weights, y);
   ops.moe_ffn(gate_, up_, down_, x, ids, weights, y);  // y [embedding, T]
   if (shared_) shared_->forward(ops, x, y, /*accumulate=*/true);

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/models/step_memory.h"
 #include "engine/models/tensor_loader.h"
@@ -17,6 +18,7 @@ struct FeedForward {
 
   // `prefix` "blk.3.", `suffix` "" or "_shexp".
   static FeedForward load(TensorLoader& loader, const std::string& prefix, const std::string& suffix, uint64_t width);
+  std::vector<const Weight*> inputs() const { return {&gate}; }  // what meets x, as Ops::prepare_for counts
   void forward(Ops& ops, const Tensor& x, const Tensor& y, bool accumulate = false) const {
     ops.ffn(gate, up, down, x, y, accumulate);
   }
@@ -39,6 +41,7 @@ class MixtureOfExperts {
 
   // `host`: the backend of the routed experts, when it is not the loader's.
   static MixtureOfExperts load(TensorLoader& loader, const std::string& prefix, Ops* host);
+  std::vector<const Weight*> inputs() const;
   // x, y [embedding, T]
   void forward(Ops& ops, const Memory& memory, const Tensor& x, const Tensor& y) const;
 

@@ -56,6 +56,11 @@ class GroupedQuery final : public Decoder {
     attended_ = memory.rows(int64_t{config_.v_dim} * config_.heads);
   }
 
+  std::vector<const Weight*> attention_inputs(uint32_t layer) const override {
+    const Attention& a = layers_[layer];
+    return {&a.q, &a.k, &a.v};
+  }
+
   void attend(uint32_t layer, const LayerTokens& all, const LayerTokens& asking, KvCache& cache,
               const Tensor& y) override {
     const Attention& a = layers_[layer];
@@ -67,18 +72,18 @@ class GroupedQuery final : public Decoder {
     const Tensor attended_heads = attended.heads(config_.heads);  // [v_dim, heads, m]
 
     project({{&a.k, k}, {&a.v, v}}, all, {&a.q, q}, asking);
-    if (config_.qkv_bias) {
-      ops_.add_bias(a.k_bias, k);
-      ops_.add_bias(a.v_bias, v);
-    }
-    if (config_.qk_norm) ops_.rms_norm(k_heads, a.k_norm, rms_eps(), k_heads);
-    ops_.rope(k_heads.slice(0, 0, config_.rope.dimensions), all.rope, config_.rope.style);
-    ops_.kv_store(cache, all.batch, k_heads, v_heads);
+    const bool all_ask = &all == &asking;
+    HeadParams params = {.eps = rms_eps(), .style = config_.rope.style};
+    if (config_.qkv_bias) params.q_bias = &a.q_bias, params.k_bias = &a.k_bias, params.v_bias = &a.v_bias;
+    if (config_.qk_norm) params.q_norm = &a.q_norm, params.k_norm = &a.k_norm;
+    ops_.rope_store(cache, all.batch, params, all.rope, all_ask ? q_heads : Tensor(), k_heads, v_heads);
     if (m == 0) return;
-
-    if (config_.qkv_bias) ops_.add_bias(a.q_bias, q);
-    if (config_.qk_norm) ops_.rms_norm(q_heads, a.q_norm, rms_eps(), q_heads);
-    ops_.rope(q_heads.slice(0, 0, config_.rope.dimensions), asking.rope, config_.rope.style);
+    if (!all_ask) {
+      if (config_.qkv_bias) ops_.add_bias(a.q_bias, q);
+      if (config_.qk_norm) ops_.rms_norm(q_heads, a.q_norm, rms_eps(), q_heads);
+      ops_.rope(q_heads.slice(0, 0, config_.rope.dimensions), asking.rope, config_.rope.style);
+    }
+    ops_.prepare_for(attended, a.output);
     ops_.attention(attention_params(), q_heads, cache, asking.batch, attended_heads);
     ops_.matmul(a.output, attended, y);  // [embedding, m]
   }

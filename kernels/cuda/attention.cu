@@ -7,11 +7,12 @@
 // blocks of their own, and a second kernel combines them; for many a block walks over
 // all stretches and combines as it goes. Both do the same sums in the same order.
 #include <algorithm>
+#include <numeric>
 #include <string>
 
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/pages.h"
-#include "kernels/cuda/rows.h"
+#include "kernels/cuda/cache.h"
+#include "kernels/cuda/prepare.h"
 
 namespace vitrine::cuda {
 namespace {
@@ -21,99 +22,6 @@ constexpr int kWarps = 8;
 constexpr int kPerWarp = kQueries / kWarps;
 // Steps up to so many tokens give each stretch a block; partial results are bounded by it.
 constexpr int64_t kSplitTokens = 64;
-
-BatchMap batch_map(const Batch& batch) {
-  BatchMap out;
-  out.seq = static_cast<const int32_t*>(batch.seq.data);
-  out.pos = static_cast<const int32_t*>(batch.pos.data);
-  out.table = static_cast<const int32_t*>(batch.block_table.data);
-  out.table_stride = batch.block_table.stride[1];
-  out.blocks = static_cast<int32_t>(batch.block_table.ne[0]);
-  out.sequences = static_cast<int32_t>(batch.block_table.ne[1]);
-  return out;
-}
-
-__device__ bool good(BatchMap::Verdict verdict, int* faults) {
-  if (verdict == BatchMap::kGood) return true;
-  if (verdict != BatchMap::kPadding && threadIdx.x == 0) {
-    atomicOr(faults, verdict == BatchMap::kBadPage ? kFaultPage : kFaultPosition);
-  }
-  return false;
-}
-
-// ---- numbers of the cache
-
-template <Type kType>
-struct Cached {
-  static constexpr int kBytes = 2;
-  static constexpr int kPerLoad = 8;  // numbers in 16 bytes
-  __device__ static float number(uint32_t bits) {
-    return kType == Type::f16 ? half_to_float(static_cast<uint16_t>(bits)) : bfloat_to_float(bits);
-  }
-  // 16 bytes as floats.
-  __device__ static void unpack(uint4 v, float (&out)[8]) {
-    const uint32_t words[4] = {v.x, v.y, v.z, v.w};
-    for (int i = 0; i < 4; ++i) out[2 * i] = number(words[i] & 0xffff), out[2 * i + 1] = number(words[i] >> 16);
-  }
-  // Numbers 2i and 2i + 1 of a row.
-  __device__ static void pair(const uint8_t* row, int i, float& a, float& b) {
-    const uint32_t v = load4(row + 4 * i);
-    a = number(v & 0xffff), b = number(v >> 16);
-  }
-  __device__ static void store(uint8_t* row, int i, float v) {
-    reinterpret_cast<uint16_t*>(row)[i] = kType == Type::f16 ? float_to_half(v) : float_to_bfloat(v);
-  }
-};
-
-template <>
-struct Cached<Type::f32> {
-  static constexpr int kBytes = 4;
-  static constexpr int kPerLoad = 4;
-  __device__ static void unpack(uint4 v, float (&out)[4]) {
-    out[0] = bits_to_float(v.x), out[1] = bits_to_float(v.y), out[2] = bits_to_float(v.z), out[3] = bits_to_float(v.w);
-  }
-  __device__ static void pair(const uint8_t* row, int i, float& a, float& b) {
-    const uint2 v = load8(row + 8 * i);
-    a = bits_to_float(v.x), b = bits_to_float(v.y);
-  }
-  __device__ static void store(uint8_t* row, int i, float v) { reinterpret_cast<float*>(row)[i] = v; }
-};
-
-// ---- storing
-
-// Head h of token t of each of two tensors goes to a row; mla: both parts into one row.
-struct StoreArgs {
-  PageLayout layout;
-  BatchMap batch;
-  uint8_t* cache;
-  const float *a, *b;
-  int64_t a_head, a_token, b_head, b_token;
-  int a_dim, b_dim;
-  int* faults;
-};
-
-template <Type kType>
-__global__ void store_kernel(StoreArgs args) {
-  const int64_t t = blockIdx.x, head = blockIdx.y;
-  int32_t page = 0;
-  if (!good(args.batch.look(t, args.layout, page), args.faults)) return;
-  const int64_t offset = args.batch.pos[t] % args.layout.page_tokens;
-  const float* a = args.a + head * args.a_head + t * args.a_token;
-  const float* b = args.b + head * args.b_head + t * args.b_token;
-  uint8_t* key = args.cache + args.layout.key(page, head, offset);
-  const bool mla = args.layout.value_row == 0;
-  const int key_numbers = static_cast<int>(args.layout.key_row / Cached<kType>::kBytes);
-  for (int i = threadIdx.x; i < key_numbers; i += blockDim.x) {
-    const int rest = i - args.a_dim;  // mla: the second part of the row
-    Cached<kType>::store(key, i, rest < 0 ? a[i] : mla && rest < args.b_dim ? b[rest] : 0.0f);
-  }
-  if (mla) return;
-  uint8_t* value = args.cache + args.layout.value(page, head, offset);
-  const int value_numbers = static_cast<int>(args.layout.value_row / Cached<kType>::kBytes);
-  for (int i = threadIdx.x; i < value_numbers; i += blockDim.x) {
-    Cached<kType>::store(value, i, i < args.b_dim ? b[i] : 0.0f);
-  }
-}
 
 // ---- attending
 
@@ -372,19 +280,27 @@ __global__ void __launch_bounds__(kWarps* kWarp) attend_kernel(AttendArgs args) 
   }
 }
 
-// A thread takes a pair of numbers of a head; stretches are added in their order.
-__global__ void combine_splits_kernel(AttendArgs args) {
-  const int64_t token = blockIdx.x, head = blockIdx.y;
-  float* y = args.y + head * args.y_head + token * args.y_token;
+struct CombineSplits {
+  AttendArgs attended;
+  int heads;  // of a block, behind each other in y
+  PreparedRows to;
+  bool rows_of_heads;  // a prepared row is a head; else all heads of a token
+};
+
+// A block takes some heads of a token, a thread pairs of their numbers; stretches are added in their order.
+__global__ void combine_splits_kernel(CombineSplits combine) {
+  const AttendArgs& args = combine.attended;
+  const int64_t token = blockIdx.x;
+  const int first_head = static_cast<int>(blockIdx.y) * combine.heads;
+  float* y = args.y + first_head * args.y_head + token * args.y_token;
   int32_t page = 0;
   const BatchMap::Verdict verdict = args.batch.look(token, args.layout, page);
-  if (verdict == BatchMap::kPadding) {
-    for (int i = threadIdx.x; i < args.v_dim; i += blockDim.x) y[i] = 0;
-  }
-  if (verdict != BatchMap::kGood) return;
-  const int splits = splits_of(args.batch.pos[token] + 1);
-  const float* partial = args.partial + (token * args.heads + head) * args.splits * (args.v_dim + 2);
-  for (int i = 2 * threadIdx.x; i < args.v_dim; i += 2 * blockDim.x) {
+  if (verdict != BatchMap::kGood && verdict != BatchMap::kPadding) return;
+  const int splits = verdict == BatchMap::kGood ? splits_of(args.batch.pos[token] + 1) : 0;
+  const int pairs = (args.v_dim + 1) / 2;
+  for (int n = threadIdx.x; n < combine.heads * pairs; n += blockDim.x) {
+    const int head = n / pairs, i = 2 * (n % pairs);
+    const float* partial = args.partial + (token * args.heads + first_head + head) * args.splits * (args.v_dim + 2);
     const bool both = i + 1 < args.v_dim;
     Sums<1> sums;
     for (int s = 0; s < splits; ++s) {
@@ -395,8 +311,25 @@ __global__ void combine_splits_kernel(AttendArgs args) {
       part.out[0][0] = one[i], part.out[0][1] = both ? one[i + 1] : 0.0f;
       sums.add(part);
     }
-    y[i] = sums.out[0][0] / sums.total;
-    if (both) y[i + 1] = sums.out[0][1] / sums.total;
+    float* out = y + head * args.y_head + i;
+    out[0] = verdict == BatchMap::kPadding ? 0.0f : sums.out[0][0] / sums.total;
+    if (both) out[1] = verdict == BatchMap::kPadding ? 0.0f : sums.out[0][1] / sums.total;
+  }
+  if (!combine.to.wanted()) return;
+  __syncthreads();
+  if (combine.rows_of_heads) {
+    for (int head = 0; head < combine.heads; ++head) {
+      const float* row = y + head * args.y_head;
+      prepare_row(combine.to, token * args.heads + first_head + head, [row](int i) { return row[i]; });
+    }
+    return;
+  }
+  const float* row = args.y + token * args.y_token;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, warps = static_cast<int>(blockDim.x) / kWarp;
+  const int begin = first_head * args.v_dim / kUnit,
+            end = ((first_head + combine.heads) * args.v_dim + kUnit - 1) / kUnit;
+  for (int unit = begin + warp; unit < end; unit += warps) {
+    prepare_unit(combine.to, token, unit, static_cast<int>(threadIdx.x) % kWarp, [row](int i) { return row[i]; });
   }
 }
 
@@ -410,11 +343,6 @@ size_t attend_shared_bytes(const PageLayout& layout, int64_t element) {
   const int64_t key = layout.key_row + 16, value = layout.value_row == 0 ? 0 : layout.value_row + 16;
   return static_cast<size_t>(kPositions * (key + value) + kQueries * (layout.key_row / element) * 4 +
                              kQueries * kPositions * 4);
-}
-
-template <class Function>
-void for_cache_type(Type type, Function f) {
-  for_type<kVectorType>(type, f);
 }
 
 }  // namespace
@@ -449,48 +377,6 @@ void CudaOps::kv_copy_page(KvCache& cache, int64_t from, int64_t to) {
   check(launch(copy_page_kernel, dim3(static_cast<unsigned>(std::clamp<int64_t>(page / 16 / 256, 1, 256))), dim3(256),
                0, runtime_.stream(), base + to * page, static_cast<const uint8_t*>(base + from * page), page / 16),
         "kv_copy_page");
-}
-
-void CudaOps::kv_store(KvCache& cache, const Batch& batch, const Tensor& k, const Tensor& v) {
-  if (!fits("kv_store", door::kv_store(cache.shape, batch, k, v)) || k.ne[2] == 0) return;
-  const StoreArgs args{page_layout(cache.shape, block_bytes(cache.shape.type)),
-                       batch_map(batch),
-                       static_cast<uint8_t*>(cache.data.data()),
-                       static_cast<const float*>(k.data),
-                       static_cast<const float*>(v.data),
-                       k.stride[1],
-                       k.stride[2],
-                       v.stride[1],
-                       v.stride[2],
-                       static_cast<int>(k.ne[0]),
-                       static_cast<int>(v.ne[0]),
-                       runtime_.faults()};
-  for_cache_type(cache.shape.type, [&](auto type) {
-    check(launch(store_kernel<type.value>, dim3(static_cast<unsigned>(k.ne[2]), static_cast<unsigned>(k.ne[1])),
-                 dim3(64), 0, runtime_.stream(), args),
-          "kv_store");
-  });
-}
-
-void CudaOps::mla_store(KvCache& cache, const Batch& batch, const Tensor& latent, const Tensor& k_rope) {
-  if (!fits("mla_store", door::mla_store(cache.shape, batch, latent, k_rope)) || latent.ne[1] == 0) return;
-  const StoreArgs args{page_layout(cache.shape, block_bytes(cache.shape.type)),
-                       batch_map(batch),
-                       static_cast<uint8_t*>(cache.data.data()),
-                       static_cast<const float*>(latent.data),
-                       static_cast<const float*>(k_rope.data),
-                       0,
-                       latent.stride[1],
-                       0,
-                       k_rope.stride[1],
-                       static_cast<int>(latent.ne[0]),
-                       static_cast<int>(k_rope.ne[0]),
-                       runtime_.faults()};
-  for_cache_type(cache.shape.type, [&](auto type) {
-    check(launch(store_kernel<type.value>, dim3(static_cast<unsigned>(latent.ne[1])), dim3(128), 0, runtime_.stream(),
-                 args),
-          "mla_store");
-  });
 }
 
 void CudaOps::attention(const AttentionParams& params, const Tensor& q, const KvCache& cache, const Batch& batch,
@@ -559,9 +445,21 @@ void CudaOps::run_attention(const AttentionParams& params, const Tensor& q, cons
     }
   });
   if (!check(error, op) || walk) return;
-  check(launch(combine_splits_kernel, dim3(static_cast<unsigned>(tokens), static_cast<unsigned>(heads)),
-               dim3(static_cast<unsigned>(std::clamp<int64_t>((shape.v_dim + 63) / 64 * 32, 32, 256))), 0,
-               runtime_.stream(), args),
+  CombineSplits combine{args, 1, {}, true};
+  const int64_t width = heads * shape.v_dim;
+  if (!producing(y.data, shape.v_dim, heads * tokens, matrix_.input, op, combine.to)) return;
+  if (!combine.to.wanted() && y.stride[1] == shape.v_dim) {
+    // Whole units of a token's row to each block.
+    combine.rows_of_heads = false;
+    if (!producing(y.data, width, tokens, matrix_.input, op, combine.to)) return;
+    if (combine.to.wanted()) {
+      const auto with_units = static_cast<int64_t>(kUnit) / std::gcd(shape.v_dim, static_cast<int64_t>(kUnit));
+      combine.heads = static_cast<int>(heads % with_units == 0 ? with_units : heads);
+    }
+  }
+  const int64_t threads = std::clamp<int64_t>((combine.heads * shape.v_dim + 63) / 64 * 32, 32, 256);
+  check(launch(combine_splits_kernel, dim3(static_cast<unsigned>(tokens), static_cast<unsigned>(heads / combine.heads)),
+               dim3(static_cast<unsigned>(threads)), 0, runtime_.stream(), combine),
         op);
 }
 

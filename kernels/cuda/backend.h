@@ -9,6 +9,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/packed.h"
+#include "kernels/cuda/ready_rows.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/door.h"
 
@@ -39,6 +40,7 @@ class CudaOps final : public Ops {
   void copy_out(void* to, const Tensor& from) override;
   Status sync() override;
 
+  void prepare_for(const Tensor& y, std::span<const Weight* const> readers) override;
   void embed(const Weight& table, const Tensor& ids, const Tensor& y) override;
   void gather_rows(const Tensor& x, const Tensor& index, const Tensor& y) override;
   void add(const Tensor& x, const Tensor& y) override;
@@ -66,6 +68,12 @@ class CudaOps final : public Ops {
   void mla_attention(const AttentionParams& params, const Tensor& q_latent, const Tensor& q_rope, const KvCache& cache,
                      const Batch& batch, const Tensor& y) override;
   void kv_copy_page(KvCache& cache, int64_t from, int64_t to) override;
+  void rope_store(KvCache& cache, const Batch& batch, const HeadParams& params, const Tensor& rope, const Tensor& q,
+                  const Tensor& k, const Tensor& v) override;
+  void mla_rope_store(KvCache& cache, const Batch& batch, const LatentParams& params, const Tensor& rope,
+                      const Tensor& q, const Tensor& latent, const Tensor& k_rope) override;
+  void moe_router(const RouteParams& params, const Weight& router, const Tensor& x, const Tensor& bias,
+                  const Tensor& logits, const Tensor& ids, const Tensor& weights) override;
 
   bool replays() const override { return true; }
   void replay(uint64_t key, const std::function<void()>& enqueue) override;
@@ -88,6 +96,11 @@ class CudaOps final : public Ops {
   Status upload_factors(std::span<const TensorView> planes, CudaWeight& weight);
   Status fill_random(const CudaWeight& weight, const PackedLayout& layout);
 
+  // Forms in `memory` for rows [n] that the next launch writes to `data`, when their readers are
+  // announced; else none. False without memory.
+  bool producing(const void* data, int64_t n, int64_t rows, FormMemory& memory, std::string_view op, PreparedRows& out);
+  void norm_rows(const Tensor& x, const Tensor* delta, const Weight& weight, float eps, const Tensor& y,
+                 std::string_view op);
   void run_attention(const AttentionParams& params, const Tensor& q, const Tensor* q_rope, const KvCache& cache,
                      const Batch& batch, const Tensor& y, std::string_view op);
 
@@ -105,6 +118,7 @@ class CudaOps final : public Ops {
   StepShape planned_;
   Status failure_;
   MatrixWorkspaces matrix_;
+  ReadyRows ready_;
   DeviceMemory splits_;   // of attention
   DeviceMemory staging_;  // bytes of a file on their way into planes
   uint64_t random_count_ = 0;

@@ -56,6 +56,8 @@ __device__ inline uint16_t load2(const void* p) { return *static_cast<const uint
 __device__ inline uint4 stream16(const void* p) { return __ldcs(static_cast<const uint4*>(p)); }
 __device__ inline uint2 stream8(const void* p) { return __ldcs(static_cast<const uint2*>(p)); }
 __device__ inline uint32_t stream4(const void* p) { return __ldcs(static_cast<const uint32_t*>(p)); }
+// Of what another block of the same launch has written.
+__device__ inline float fresh(const float* p) { return __ldcg(p); }
 
 #endif
 

@@ -2,6 +2,7 @@
 #include "kernels/cuda/matmul.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/matrix_work.h"
@@ -11,69 +12,23 @@ namespace {
 
 // ---- activations
 
-// A block of 128 threads takes 256 elements of a row: a warp two groups of 32.
-__global__ void quantize_kernel(const float* x, int64_t plane_stride, int64_t row_stride, int planes, int n, int chunks,
-                                bool per256, int8_t* q, ActivationFactor* factors) {
-  VITRINE_SHARED_BYTES(shared);
-  auto* extremes = reinterpret_cast<float*>(shared);  // [4], then [4] of "not finite"
+// A warp takes a unit.
+__global__ void prepare_kernel(const float* x, int64_t plane_stride, int64_t row_stride, int planes, PreparedRows to) {
   const int64_t r = blockIdx.x;
   const float* row = x + r % planes * plane_stride + r / planes * row_stride;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  float v[2], extreme[2], odd[2];
-  for (int i = 0; i < 2; ++i) {
-    const int at = static_cast<int>(blockIdx.y) * 256 + (warp * 2 + i) * kGroup + lane;
-    v[i] = at < n ? row[at] : 0.0f;
-    const float size = fabsf(v[i]);
-    odd[i] = warp_max(size <= 3.402823466e38f ? 0.0f : 1.0f);
-    extreme[i] = warp_max(size <= 3.402823466e38f ? size : 0.0f);
-  }
-  if (per256) {
-    if (lane == 0) {
-      extremes[warp] = fmaxf(extreme[0], extreme[1]);
-      extremes[4 + warp] = fmaxf(odd[0], odd[1]);
-    }
-    __syncthreads();
-    extreme[0] = fmaxf(fmaxf(extremes[0], extremes[1]), fmaxf(extremes[2], extremes[3]));
-    odd[0] = fmaxf(fmaxf(extremes[4], extremes[5]), fmaxf(extremes[6], extremes[7]));
-    extreme[1] = extreme[0], odd[1] = odd[0];
-  }
-  for (int i = 0; i < 2; ++i) {
-    const int group = static_cast<int>(blockIdx.y) * 8 + warp * 2 + i;
-    const float inverse = extreme[i] > 0 ? 127.0f / extreme[i] : 0.0f;
-    const int code = odd[i] > 0 ? 0 : static_cast<int>(rintf(v[i] * inverse));
-    int sum = code;
-    for (int k = 8; k > 0; k /= 2) sum += __shfl_xor_sync(kAllLanes, sum, k);
-    const int high = __shfl_sync(kAllLanes, sum, 16);
-    if (group >= chunks * kGroups) continue;
-    q[r * chunks * kChunk + group * kGroup + activation_place(lane)] = static_cast<int8_t>(code);
-    if (lane == 0) {
-      // A group with an infinity or NaN makes every product NaN.
-      const float d = odd[i] > 0 ? bits_to_float(0x7fc00000u) : extreme[i] / 127.0f;
-      factors[r * chunks * kGroups + group] = {d, static_cast<int16_t>(sum), static_cast<int16_t>(high)};
-    }
-  }
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  const int unit = static_cast<int>(blockIdx.y) * warps + static_cast<int>(threadIdx.x) / kWarp;
+  if (unit >= to.units()) return;
+  prepare_unit(to, r, unit, static_cast<int>(threadIdx.x) % kWarp, [row](int i) { return row[i]; });
 }
 
-// x = first + second + third, each a bf16 number cut off, not rounded: so the sum is exact.
-// `rounded`: the first alone, rounded.
-__global__ void split_kernel(const float* x, int64_t plane_stride, int64_t row_stride, int planes, int n,
-                             int64_t row_elements, int64_t term_stride, bool rounded, uint16_t* terms) {
+// For prompt.cu: rounded to bf16.
+__global__ void round_kernel(const float* x, int64_t plane_stride, int64_t row_stride, int planes, int n,
+                             int64_t row_elements, uint16_t* out) {
   const int64_t r = blockIdx.x;
   const float* row = x + r % planes * plane_stride + r / planes * row_stride;
   const int64_t at = int64_t{blockIdx.y} * blockDim.x + threadIdx.x;
-  if (at >= row_elements) return;
-  float left = at < n ? row[at] : 0.0f;
-  if (rounded) {
-    terms[r * row_elements + at] = float_to_bfloat(left);
-    return;
-  }
-  for (int term = 0; term < kTerms; ++term) {
-    uint32_t bits = float_to_bits(left) & 0xffff0000u;
-    if (left != left) bits = 0x7fc00000u;
-    terms[term * term_stride + r * row_elements + at] = static_cast<uint16_t>(bits >> 16);
-    const float rest = left - bits_to_float(bits);
-    left = rest == rest ? rest : 0.0f;  // infinity and NaN are all in the first term
-  }
+  if (at < row_elements) out[r * row_elements + at] = float_to_bfloat(at < n ? row[at] : 0.0f);
 }
 
 // ---- products
@@ -103,6 +58,10 @@ __global__ void __launch_bounds__(256) product_kernel(ProductArgs args) {
     float* y = product.y + token * product.y_row + at.plane * product.y_plane + row;
     const float sum = collect<kTiles>(parts, warps, v);
     *y = args.accumulate ? *y + sum : sum;
+  }
+  if (args.finish.arrived && p == 0) {
+    finish_columns(args.finish, at.plane * product.w.n_out + first_row, static_cast<int>(blockIdx.y), at.begin, at.end,
+                   reinterpret_cast<int*>(shared));
   }
 }
 
@@ -166,43 +125,67 @@ __global__ void transposed_kernel(Packed w, const float* x, int64_t x_head, int6
 
 }  // namespace
 
-bool MatrixWork::quantize(const Tensor& x, bool per256, DeviceMemory& q, DeviceMemory& factors, Activations& out) {
-  const int64_t chunks = chunks_of(x.ne[0]), rows = x.ne[1] * x.ne[2];
-  auto* codes = ops.workspace<int8_t>(q, rows * chunks * kChunk, op);
-  auto* numbers = ops.workspace<ActivationFactor>(factors, rows * chunks * kGroups, op);
-  if (!codes || !numbers) return false;
-  out.q = codes, out.factors = numbers;
-  return ops.check(
-      launch(quantize_kernel, dim3(static_cast<unsigned>(rows), static_cast<unsigned>((chunks + 1) / 2)), dim3(128),
-             8 * sizeof(float), ops.runtime_.stream(), static_cast<const float*>(x.data), x.stride[1], x.stride[2],
-             static_cast<int>(x.ne[1]), static_cast<int>(x.ne[0]), static_cast<int>(chunks), per256, codes, numbers),
-      op);
+// Memory for one form of rows of n elements.
+bool MatrixWork::reserve(FormMemory& memory, Form form, int64_t n, int64_t rows, PreparedRows& to) {
+  const int64_t chunks = chunks_of(n);
+  to.n = static_cast<int32_t>(n), to.chunks = static_cast<int32_t>(chunks);
+  if (form == Form::terms) {
+    to.terms = ops.workspace<uint16_t>(memory.terms, kTerms * rows * chunks * kChunk, op);
+    to.term_stride = rows * chunks * kChunk;
+    return to.terms != nullptr;
+  }
+  const auto i = static_cast<size_t>(form);
+  to.q[i] = ops.workspace<int8_t>(memory.q[i], rows * chunks * kChunk, op);
+  to.factors[i] = ops.workspace<ActivationFactor>(memory.factors[i], rows * chunks * kGroups, op);
+  return to.q[i] && to.factors[i];
 }
 
-bool MatrixWork::split(const Tensor& x, DeviceMemory& terms, Activations& out) {
-  const int64_t row_elements = chunks_of(x.ne[0]) * kChunk, rows = x.ne[1] * x.ne[2];
-  auto* numbers = ops.workspace<uint16_t>(terms, (prompt ? 1 : kTerms) * rows * row_elements, op);
-  if (!numbers) return false;
-  out.terms = numbers, out.term_stride = rows * row_elements;
-  return ops.check(
-      launch(split_kernel, dim3(static_cast<unsigned>(rows), static_cast<unsigned>(row_elements / kChunk)),
-             dim3(kChunk), 0, ops.runtime_.stream(), static_cast<const float*>(x.data), x.stride[1], x.stride[2],
-             static_cast<int>(x.ne[1]), static_cast<int>(x.ne[0]), row_elements, out.term_stride, prompt, numbers),
-      op);
+Activations MatrixWork::activations(const PreparedRows& rows, Form form) {
+  Activations out;
+  if (form == Form::terms) {
+    out.terms = rows.terms, out.term_stride = rows.term_stride;
+  } else {
+    out.q = rows.q[static_cast<size_t>(form)], out.factors = rows.factors[static_cast<size_t>(form)];
+  }
+  return out;
 }
 
 // x [n, H, T]: row h of token t is prepared row t * H + h.
 bool MatrixWork::prepare(const Tensor& x, Type type, bool hidden, Activations& out) {
-  MatrixWorkspaces& m = ops.matrix_;
-  if (packed_shape(type).bits != 0) {
-    return quantize(x, block_elements(type) == 256, hidden ? m.hidden_q : m.q, hidden ? m.hidden_factors : m.factors,
-                    out);
+  const Form form = form_of(type);
+  const auto* data = static_cast<const float*>(x.data);
+  if (form == Form::plain) {
+    out.x = data, out.x_stride = x.stride[2], out.x_plane = x.stride[1];
+    return true;
   }
-  if (type == Type::bf16 || type == Type::f8_e4m3) return split(x, hidden ? m.hidden_terms : m.terms, out);
-  out.x = static_cast<const float*>(x.data);
-  out.x_stride = x.stride[2];
-  out.x_plane = x.stride[1];
-  return true;
+  const bool rounded = prompt && form == Form::terms;
+  if (!hidden && ops.ready_.take(x, form, !rounded, out)) return true;
+  const int64_t rows = x.ne[1] * x.ne[2];
+  PreparedRows to;
+  if (!reserve(hidden ? ops.matrix_.hidden_input : ops.matrix_.input, form, x.ne[0], rows, to)) return false;
+  if (!hidden) ops.ready_.overwrite(form);
+  out = activations(to, form);
+  const cudaStream_t stream = ops.runtime_.stream();
+  const auto planes = static_cast<int>(x.ne[1]);
+  if (rounded) {
+    return ops.check(launch(round_kernel, dim3(static_cast<unsigned>(rows), static_cast<unsigned>(to.chunks)),
+                            dim3(kChunk), 0, stream, data, x.stride[1], x.stride[2], planes, static_cast<int>(x.ne[0]),
+                            int64_t{to.chunks} * kChunk, to.terms),
+                     op);
+  }
+  constexpr int kWarps = 4;
+  return ops.check(launch(prepare_kernel,
+                          dim3(static_cast<unsigned>(rows), static_cast<unsigned>((to.units() + kWarps - 1) / kWarps)),
+                          dim3(kWarps * kWarp), 0, stream, data, x.stride[1], x.stride[2], planes, to),
+                   op);
+}
+
+// The blocks of a product whose output y [columns, rows] is announced prepare it as they go.
+bool MatrixWork::finish(const PreparedRows& to, const float* y, int64_t y_row, int64_t row_blocks, Finish& out) {
+  out.arrived = ops.workspace<int32_t>(ops.matrix_.arrived, row_blocks * to.units(), op);
+  out.to = to;
+  out.y = y, out.y_row = y_row;
+  return out.arrived != nullptr;
 }
 
 bool MatrixWork::run(Type type, ProductArgs& args, int64_t planes, int64_t row_blocks) {
@@ -234,6 +217,19 @@ bool MatrixWork::run(Type type, ProductArgs& args, int64_t planes, int64_t row_b
   return ops.check(error, op);
 }
 
+bool CudaOps::producing(const void* data, int64_t n, int64_t rows, FormMemory& memory, std::string_view op,
+                        PreparedRows& out) {
+  const std::array<bool, kForms> wanted = ready_.wanted(data, n, rows);
+  MatrixWork work(*this, op, 1, false);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i] && !work.reserve(memory, static_cast<Form>(i), n, rows, out)) return false;
+  }
+  if (out.wanted()) ready_.written(data, out);
+  return true;
+}
+
+void CudaOps::prepare_for(const Tensor& y, std::span<const Weight* const> readers) { ready_.announce(y, readers); }
+
 void CudaOps::matmul(const Weight& weight, const Tensor& x, const Tensor& y) {
   const Ops::Product product{&weight, y};
   matmul(std::span(&product, 1), x);
@@ -248,7 +244,7 @@ void CudaOps::matmul(std::span<const Ops::Product> products, const Tensor& x) {
   const Tensor rows{x.type, x.data, {x.ne[0], 1, x.ne[1]}, {1, 0, x.stride[1]}};
   // Neighbours of one type go in one launch, and what is prepared serves all that want the same.
   Activations prepared;
-  int kind = -1;
+  std::optional<Form> form;
   for (size_t begin = 0; begin < products.size();) {
     const Type type = products[begin].weight->type();
     ProductArgs args;
@@ -258,10 +254,10 @@ void CudaOps::matmul(std::span<const Ops::Product> products, const Tensor& x) {
       args.product[args.products++] = {w->packed, static_cast<float*>(products[end].y.data), products[end].y.stride[1],
                                        0};
     }
-    const int wanted = packed_shape(type).bits == 0 ? (type == Type::bf16 || type == Type::f8_e4m3 ? 1 : 0)
-                                                    : static_cast<int>(block_elements(type));
-    if (wanted != kind && !work.prepare(rows, type, false, prepared)) return;
-    kind = wanted;
+    // Announced rows count their readers one by one.
+    for (size_t i = form == form_of(type) ? begin : begin + 1; i < end; ++i) ready_.skip(rows, form_of(type));
+    if (form != form_of(type) && !work.prepare(rows, type, false, prepared)) return;
+    form = form_of(type);
     args.x = prepared;
     args.rows.count = static_cast<int32_t>(x.ne[1]);
     args.rows.faults = runtime_.faults();
@@ -282,7 +278,17 @@ void CudaOps::matmul_heads(const Weight& weight, const Tensor& x, const Tensor& 
   args.rows.per_source = static_cast<int32_t>(x.ne[1]);
   args.rows.per_plane = 1;
   args.rows.faults = runtime_.faults();
-  work.run(w->type, args, x.ne[1], work.row_blocks(w->type, x.ne[2]));
+  const int64_t row_blocks = work.row_blocks(w->type, x.ne[2]), width = y.ne[0] * y.ne[1];
+  if (form_of(w->type) != Form::plain && !work.prompt && y.ne[0] % kRowTile == 0 && y.stride[1] == y.ne[0]) {
+    // A token's heads lie behind each other: one row for whoever reads them next.
+    PreparedRows announced;
+    if (!producing(y.data, width, y.ne[2], matrix_.finished, "matmul_heads", announced)) return;
+    if (announced.wanted() &&
+        !work.finish(announced, static_cast<const float*>(y.data), y.stride[2], row_blocks, args.finish)) {
+      return;
+    }
+  }
+  work.run(w->type, args, x.ne[1], row_blocks);
 }
 
 void CudaOps::matmul_heads_transposed(const Weight& weight, const Tensor& x, const Tensor& y) {

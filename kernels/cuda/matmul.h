@@ -14,6 +14,7 @@
 
 #include "kernels/cuda/matrix_instructions.h"
 #include "kernels/cuda/packed.h"
+#include "kernels/cuda/prepare.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/runtime.h"
 
@@ -21,14 +22,6 @@ namespace vitrine::cuda {
 
 inline constexpr int kRowTile = 16;
 inline constexpr int kTokenTile = 8;
-inline constexpr int kTerms = 3;
-
-// Of 32 activations: value = d * q; sums of the q of elements 0 … 15 and 16 … 31.
-struct ActivationFactor {
-  float d;
-  int16_t low, high;
-};
-
 struct Activations {
   const int8_t* q = nullptr;                  // block types: [rows][chunks * 128], in activation_place order
   const ActivationFactor* factors = nullptr;  // [rows][chunks * 4]
@@ -73,6 +66,7 @@ struct ProductArgs {
   Activations x;
   RowSet rows;
   bool accumulate = false;
+  Finish finish;  // of the first product; without forms: none
 };
 
 VITRINE_HOST_DEVICE constexpr int warps_for(int chunks) {
@@ -300,12 +294,19 @@ inline size_t parts_bytes(int tiles, int warps) {
 
 // ---- preparing activations (matmul.cu)
 
+// Where prepared rows lie, by form.
+struct FormMemory {
+  DeviceMemory q[2], factors[2], terms;
+};
+
 struct MatrixWorkspaces {
-  DeviceMemory q, factors, terms;  // of the input
+  FormMemory input;                // of operators: what products read
+  FormMemory finished;             // what a product has prepared while it read `input`
+  FormMemory hidden_input;         // within a feed-forward layer
+  DeviceMemory arrived;            // of Finish
   DeviceMemory hidden, hidden_up;  // gate and up, then their product
-  DeviceMemory hidden_q, hidden_factors, hidden_terms;
-  DeviceMemory expert_out;  // [pairs][n]
-  DeviceMemory groups;      // see moe_ffn.cu
+  DeviceMemory expert_out;         // [pairs][n]
+  DeviceMemory groups;             // see moe_ffn.cu
 };
 
 }  // namespace vitrine::cuda

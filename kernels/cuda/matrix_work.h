@@ -39,15 +39,16 @@ struct MatrixWork {
   bool gate_up(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down, const Tensor& x,
                const RowSet& rows, int64_t bound, int64_t row_blocks, const int32_t* live_rows, Activations& out_rows);
   bool gate_up_floats(const CudaWeight& gate, const CudaWeight& up, const Tensor& x, const RowSet& rows, int64_t bound,
-                      int64_t row_blocks, const int32_t* live_rows, Tensor& hidden);
+                      int64_t row_blocks, const int32_t* live_rows, Tensor& hidden, const PreparedRows& prepared);
 
   // prompt.cu
   bool run_prompt(Type type, const ProductArgs& args, int64_t planes, int64_t row_blocks);
   bool gate_up_prompt(const CudaWeight& gate, const CudaWeight& up, const Activations& x, const RowSet& rows,
                       int64_t bound, int64_t row_blocks, Activations& hidden);
 
-  bool quantize(const Tensor& x, bool per256, DeviceMemory& q, DeviceMemory& factors, Activations& out);
-  bool split(const Tensor& x, DeviceMemory& terms, Activations& out);
+  bool reserve(FormMemory& memory, Form form, int64_t n, int64_t rows, PreparedRows& to);
+  static Activations activations(const PreparedRows& rows, Form form);
+  bool finish(const PreparedRows& to, const float* y, int64_t y_row, int64_t row_blocks, Finish& out);
 
   CudaOps& ops;
   std::string_view op;

@@ -108,6 +108,7 @@ struct GateUpArgs {
   Activations x;
   RowSet rows;
   float* hidden;  // [rows][n_ff]
+  Finish finish;
 };
 
 template <Type kType, int kTiles>
@@ -138,6 +139,10 @@ __global__ void __launch_bounds__(256) gate_up_kernel(GateUpArgs args) {
     if (row >= args.gate.n_out || p >= at.end) continue;
     args.hidden[int64_t{p} * args.gate.n_out + row] =
         silu(collect<kTiles>(gates, warps, v)) * collect<kTiles>(ups, warps, v);
+  }
+  if (args.finish.arrived) {
+    finish_columns(args.finish, first_row, static_cast<int>(blockIdx.y), at.begin, at.end,
+                   reinterpret_cast<int*>(shared));
   }
 }
 
@@ -253,20 +258,29 @@ bool MatrixWork::gate_up(const CudaWeight& gate, const CudaWeight& up, const Cud
     return prepare(x, gate.type, false, input) && gate_up_prompt(gate, up, input, rows, bound, row_blocks, out_rows);
   }
   Tensor hidden;
-  return gate_up_floats(gate, up, x, rows, bound, row_blocks, live_rows, hidden) &&
+  const Form form = form_of(down.type);
+  if (gate.type == up.type && !is_plain(gate.type) && form != Form::plain) {
+    PreparedRows to;
+    if (!reserve(ops.matrix_.hidden_input, form, gate.packed.n_out, bound, to)) return false;
+    out_rows = activations(to, form);
+    return gate_up_floats(gate, up, x, rows, bound, row_blocks, live_rows, hidden, to);
+  }
+  return gate_up_floats(gate, up, x, rows, bound, row_blocks, live_rows, hidden, {}) &&
          prepare(hidden, down.type, true, out_rows);
 }
 
 bool MatrixWork::gate_up_floats(const CudaWeight& gate, const CudaWeight& up, const Tensor& x, const RowSet& rows,
-                                int64_t bound, int64_t row_blocks, const int32_t* live_rows, Tensor& hidden) {
+                                int64_t bound, int64_t row_blocks, const int32_t* live_rows, Tensor& hidden,
+                                const PreparedRows& prepared) {
   const int64_t width = gate.packed.n_out;
   auto* out = ops.workspace<float>(ops.matrix_.hidden, bound * width, op);
   if (!out) return false;
   hidden = Tensor{Type::f32, out, {width, 1, bound}, {1, 0, width}};
   const cudaStream_t stream = ops.runtime_.stream();
   if (gate.type == up.type && !is_plain(gate.type)) {
-    GateUpArgs args{gate.packed, up.packed, {}, rows, out};
+    GateUpArgs args{gate.packed, up.packed, {}, rows, out, {}};
     if (!prepare(x, gate.type, false, args.x)) return false;
+    if (prepared.wanted() && !finish(prepared, out, width, row_blocks, args.finish)) return false;
     const int warps = warps_for(args.gate.chunks);
     const dim3 grid(static_cast<unsigned>((width + kRowTile - 1) / kRowTile), static_cast<unsigned>(row_blocks));
     const dim3 block(static_cast<unsigned>(warps * kWarp));

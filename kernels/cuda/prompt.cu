@@ -184,7 +184,7 @@ bool MatrixWork::run_prompt(Type type, const ProductArgs& args, int64_t planes, 
 bool MatrixWork::gate_up_prompt(const CudaWeight& gate, const CudaWeight& up, const Activations& x, const RowSet& rows,
                                 int64_t bound, int64_t row_blocks, Activations& hidden) {
   const int64_t width = chunks_of(gate.packed.n_out) * kChunk;
-  auto* terms = ops.workspace<uint16_t>(ops.matrix_.hidden_terms, bound * width, op);
+  auto* terms = ops.workspace<uint16_t>(ops.matrix_.hidden_input.terms, bound * width, op);
   if (!terms) return false;
   hidden.terms = terms;
   hidden.term_stride = bound * width;

@@ -1,5 +1,6 @@
 // Rotary positions (arXiv 2104.09864).
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/rope.h"
 #include "kernels/cuda/rows.h"
 
 namespace vitrine::cuda {
@@ -22,13 +23,7 @@ __global__ void rope_kernel(float* x, int64_t head_stride, int64_t token_stride,
   const float* cs = table.row(blockIdx.x);
   float* token = x + blockIdx.x * token_stride;
   for (int n = threadIdx.x; n < heads * half; n += blockDim.x) {
-    const int i = n % half;
-    float* v = token + n / half * head_stride;
-    float& a = halves ? v[i] : v[2 * i];
-    float& b = halves ? v[i + half] : v[2 * i + 1];
-    const float c = cs[2 * i], s = cs[2 * i + 1], a0 = a, b0 = b;
-    a = a0 * c - b0 * s;
-    b = b0 * c + a0 * s;
+    rotate(token + n / half * head_stride, n % half, half, halves, cs);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/prepare.h"
 #include "kernels/cuda/rows.h"
 
 namespace vitrine::cuda {
@@ -52,7 +53,7 @@ __global__ void silu_mul_kernel(RowMap gate, RowMap up, RowMap y, int n) {
 
 // x += delta first, when there is one.
 template <Type kType, bool kAdd>
-__global__ void rms_norm_kernel(RowMap x, RowMap delta, Packed weight, float eps, RowMap y, int n) {
+__global__ void rms_norm_kernel(RowMap x, RowMap delta, Packed weight, float eps, RowMap y, int n, PreparedRows to) {
   VITRINE_SHARED_BYTES(shared);
   auto* partial = reinterpret_cast<float*>(shared);
   float* in = x.row(blockIdx.x);
@@ -66,6 +67,9 @@ __global__ void rms_norm_kernel(RowMap x, RowMap delta, Packed weight, float eps
   const float mean = block_sum(squares, partial) / static_cast<float>(n);
   const float factor = 1.0f / sqrtf(mean + eps);
   for (int i = threadIdx.x; i < n; i += blockDim.x) out[i] = in[i] * factor * element<kType>(weight, 0, 0, i);
+  if (!to.wanted()) return;
+  __syncthreads();
+  prepare_row(to, blockIdx.x, [out](int i) { return out[i]; });
 }
 
 // The lowest index of the largest value. A row that begins with NaN gives 0, as comparing from there does.
@@ -95,12 +99,10 @@ __global__ void argmax_kernel(RowMap x, int32_t* ids, int n) {
   ids[blockIdx.x] = first_is_nan ? 0 : at;
 }
 
-// Threads for a row: about four elements each, whole warps.
-dim3 threads_for(int64_t n) { return dim3(static_cast<unsigned>(std::clamp<int64_t>((n + 127) / 128 * 32, 32, 512))); }
 dim3 rows_of(const Tensor& t) { return dim3(static_cast<unsigned>(t.ne[1] * t.ne[2])); }
 int width_of(const Tensor& t) { return static_cast<int>(t.ne[0]); }
 
-constexpr size_t kReduction = 2 * kWarp * sizeof(float);
+constexpr size_t kReduction = 2 * kWarp * sizeof(float);  // argmax: values and indices
 
 }  // namespace
 
@@ -144,24 +146,29 @@ void CudaOps::silu_mul(const Tensor& gate, const Tensor& up, const Tensor& y) {
         "silu_mul");
 }
 
-void CudaOps::rms_norm(const Tensor& x, const Weight& weight, float eps, const Tensor& y) {
-  const CudaWeight* w = get(weight, "rms_norm");
-  if (!w || !fits("rms_norm", door::rms_norm(x, weight, y)) || y.empty()) return;
+void CudaOps::norm_rows(const Tensor& x, const Tensor* delta, const Weight& weight, float eps, const Tensor& y,
+                        std::string_view op) {
+  const CudaWeight* w = get(weight, op);
+  if (!w || !fits(op, delta ? door::add_rms_norm(x, *delta, weight, y) : door::rms_norm(x, weight, y)) || y.empty()) {
+    return;
+  }
+  PreparedRows to;
+  if (!producing(y.data, y.ne[0], y.ne[1] * y.ne[2], matrix_.input, op, to)) return;
+  const RowMap add(delta ? *delta : x);
   for_type<kVectorType>(w->type, [&](auto type) {
-    check(launch(rms_norm_kernel<type.value, false>, rows_of(y), threads_for(y.ne[0]), kReduction, runtime_.stream(),
-                 RowMap(x), RowMap(x), w->packed, eps, RowMap(y), width_of(y)),
-          "rms_norm");
+    const auto kernel = delta ? rms_norm_kernel<type.value, true> : rms_norm_kernel<type.value, false>;
+    check(launch(kernel, rows_of(y), threads_for(y.ne[0]), kReduction, runtime_.stream(), RowMap(x), add, w->packed,
+                 eps, RowMap(y), width_of(y), to),
+          op);
   });
 }
 
+void CudaOps::rms_norm(const Tensor& x, const Weight& weight, float eps, const Tensor& y) {
+  norm_rows(x, nullptr, weight, eps, y, "rms_norm");
+}
+
 void CudaOps::add_rms_norm(const Tensor& x, const Tensor& delta, const Weight& weight, float eps, const Tensor& y) {
-  const CudaWeight* w = get(weight, "add_rms_norm");
-  if (!w || !fits("add_rms_norm", door::add_rms_norm(x, delta, weight, y)) || y.empty()) return;
-  for_type<kVectorType>(w->type, [&](auto type) {
-    check(launch(rms_norm_kernel<type.value, true>, rows_of(y), threads_for(y.ne[0]), kReduction, runtime_.stream(),
-                 RowMap(x), RowMap(delta), w->packed, eps, RowMap(y), width_of(y)),
-          "add_rms_norm");
-  });
+  norm_rows(x, &delta, weight, eps, y, "add_rms_norm");
 }
 
 void CudaOps::argmax(const Tensor& x, const Tensor& ids) {

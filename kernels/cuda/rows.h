@@ -19,6 +19,13 @@ struct RowMap {
   VITRINE_HOST_DEVICE float* row(int64_t i) const { return data + i % ne1 * stride1 + i / ne1 * stride2; }
 };
 
+// Threads for a row: about four elements each, whole warps. An operator that norms rows among other
+// things takes as many, so that the sums have the same order.
+inline dim3 threads_for(int64_t n) {
+  const int64_t threads = (n + 127) / 128 * 32;
+  return dim3(static_cast<unsigned>(threads < 32 ? 32 : threads > 512 ? 512 : threads));
+}
+
 // The sum over a block, the same in every thread. `partial`: 32 floats of shared memory.
 __device__ inline float block_sum(float v, float* partial) {
   v = warp_sum(v);

@@ -37,6 +37,20 @@ class TraceOps : public Ops {
   void copy_out(void* to, const Tensor& from) override { inner_.copy_out(to, from); }
   Status sync() override { return inner_.sync(); }
 
+  void prepare_for(const Tensor& y, std::span<const Weight* const> readers) override { inner_.prepare_for(y, readers); }
+  void rope_store(KvCache& cache, const Batch& batch, const HeadParams& params, const Tensor& rope, const Tensor& q,
+                  const Tensor& k, const Tensor& v) override {
+    inner_.rope_store(cache, batch, params, rope, q, k, v), keep("rope_store", q);
+  }
+  void mla_rope_store(KvCache& cache, const Batch& batch, const LatentParams& params, const Tensor& rope,
+                      const Tensor& q, const Tensor& latent, const Tensor& k_rope) override {
+    inner_.mla_rope_store(cache, batch, params, rope, q, latent, k_rope), keep("mla_rope_store", q);
+  }
+  void moe_router(const RouteParams& params, const Weight& router, const Tensor& x, const Tensor& bias,
+                  const Tensor& logits, const Tensor& ids, const Tensor& weights) override {
+    inner_.moe_router(params, router, x, bias, logits, ids, weights);
+    keep("moe_router", logits), keep("moe_router", ids), keep("moe_router", weights);
+  }
   void embed(const Weight& table, const Tensor& ids, const Tensor& y) override {
     inner_.embed(table, ids, y), keep("embed", y);
   }

@@ -189,6 +189,7 @@ void broken(const char* what) {
 
 namespace {
 bool watching = false;
+uint64_t launch_count = 0;
 std::vector<Launch> watched;
 }  // namespace
 
@@ -200,7 +201,9 @@ std::vector<Launch> stop_watching() {
   watching = false;
   return std::move(watched);
 }
+uint64_t launches() { return launch_count; }
 void note(const void* kernel, dim3 grid, dim3 size, size_t shared) {
+  ++launch_count;
   if (!watching) return;
   Launch launch;
   std::memset(&launch, 0, sizeof(launch));

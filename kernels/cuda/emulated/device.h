@@ -57,6 +57,7 @@ namespace vitrine::cuda::emulated {
 // stream runs when it is joined instead of at once: what comes out must not depend on it. For tests.
 void start_from_last(bool yes);
 bool branches_run_late();
+uint64_t launches();  // so far
 
 uint8_t* shared_bytes();
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
@@ -133,6 +134,7 @@ inline uint32_t __byte_perm(uint32_t x, uint32_t y, uint32_t selector) {
   return out;
 }
 
+inline void __threadfence() {}
 inline int atomicAdd(int* at, int v) {
   const int before = *at;
   *at += v;
@@ -166,5 +168,6 @@ inline uint16_t load2(const void* p) { return emulated::aligned_load<uint16_t>(p
 inline uint4 stream16(const void* p) { return load16(p); }
 inline uint2 stream8(const void* p) { return load8(p); }
 inline uint32_t stream4(const void* p) { return load4(p); }
+inline float fresh(const float* p) { return *p; }
 
 }  // namespace vitrine::cuda

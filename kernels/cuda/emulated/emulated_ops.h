@@ -12,6 +12,7 @@ namespace cuda_emulated::emulated {
 // Threads of a block are started from the last one on instead of the first: what
 // comes out must not depend on it.
 void start_from_last(bool yes);
+uint64_t launches();  // of kernels, so far
 
 }  // namespace cuda_emulated::emulated
 }  // namespace vitrine
