@@ -84,7 +84,10 @@ struct Engine::State {
   int64_t pages_of_kept(std::span<const int32_t> but) const;
   // ---- a step
   void admit();
-  SequenceOutput take_token(Sequence& sequence, std::span<float> logits);
+  Result<Sampled> choose(Sequence& sequence, std::span<float> logits);
+  SequenceOutput take_token(Sequence& sequence, Result<Sampled> sampled);
+  // Nothing when some of these need their logits on the host: grammars, log probabilities.
+  std::optional<Drawings> drawings(std::span<Sequence* const> wanting) const;
   void retire(Sequence& sequence);
 
   Weights weights;
@@ -293,18 +296,26 @@ void Engine::State::retire(Sequence& sequence) {
   while (static_cast<int64_t>(kept.size()) > options.kept_sequences) drop_oldest_kept(nullptr);
 }
 
-SequenceOutput Engine::State::take_token(Sequence& sequence, std::span<float> logits) {
-  SequenceOutput output;
-  std::span<const uint64_t> allowed;
-  if (sequence.constraint) {
-    const auto mask = sequence.constraint->allowed(*masks, tokenizer);
-    if (!mask) {
-      output.error = mask.error();
-      return output;
-    }
-    allowed = *mask;
+Result<Sampled> Engine::State::choose(Sequence& sequence, std::span<float> logits) {
+  if (!sequence.constraint) return sequence.sampler.next(logits);
+  const auto mask = sequence.constraint->allowed(*masks, tokenizer);
+  if (!mask) return tl::make_unexpected(mask.error());
+  return sequence.sampler.next(logits, *mask);
+}
+
+std::optional<Drawings> Engine::State::drawings(std::span<Sequence* const> wanting) const {
+  if (!runner->draws() || wanting.empty()) return std::nullopt;
+  Drawings out;
+  for (const Sequence* sequence : wanting) {
+    if (sequence->constraint || sequence->sampler.wants_logprobs()) return std::nullopt;
+    out.rows.push_back(sequence->sampler.row(out.edits));
   }
-  auto sampled = sequence.sampler.next(logits, allowed);
+  if (out.edits.size() > Drawings::kMostEdits) return std::nullopt;
+  return out;
+}
+
+SequenceOutput Engine::State::take_token(Sequence& sequence, Result<Sampled> sampled) {
+  SequenceOutput output;
   if (!sampled) {
     output.error = sampled.error();
     return output;
@@ -366,8 +377,22 @@ Result<std::vector<SequenceOutput>> Engine::step() {
     pieces.push_back({&sequence.blocks, std::span(sequence.tokens).subspan(from, static_cast<size_t>(share.tokens)),
                       share.tokens == pending[share.sequence] ? Piece::Logits::last : Piece::Logits::none});
   }
-  const auto logits = s.runner->run(pieces);
-  if (!logits) return tl::make_unexpected(logits.error());
+  std::vector<Sequence*> wanting;  // a token
+  for (size_t i = 0; i < shares.size(); ++i) {
+    if (pieces[i].logits == Piece::Logits::last) wanting.push_back(active[shares[i].sequence]);
+  }
+  const std::optional<Drawings> drawings = s.drawings(wanting);
+  std::span<float> logits;
+  std::span<const TokenId> drawn;
+  if (drawings) {
+    const auto tokens = s.runner->draw(pieces, *drawings);
+    if (!tokens) return tl::make_unexpected(tokens.error());
+    drawn = *tokens;
+  } else {
+    const auto rows = s.runner->run(pieces);
+    if (!rows) return tl::make_unexpected(rows.error());
+    logits = *rows;
+  }
 
   size_t row = 0;
   const size_t vocabulary = config().vocabulary;
@@ -375,7 +400,9 @@ Result<std::vector<SequenceOutput>> Engine::step() {
     Sequence& sequence = *active[shares[i].sequence];
     SequenceOutput output;
     if (pieces[i].logits == Piece::Logits::last) {
-      output = s.take_token(sequence, logits->subspan(row++ * vocabulary, vocabulary));
+      output = s.take_token(sequence, drawings ? sequence.sampler.drawn(drawn[row])
+                                               : s.choose(sequence, logits.subspan(row * vocabulary, vocabulary)));
+      ++row;
     }
     output.sequence = sequence.id;
     output.prompt_done = std::min(sequence.blocks.tokens, sequence.usage.prompt_tokens);

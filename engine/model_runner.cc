@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 namespace vitrine {
 namespace {
@@ -38,12 +39,22 @@ Status ModelRunner::allocate() {
   if (!indices) return tl::make_unexpected(indices.error());
   indices_ = std::move(*indices);
   host_indices_ = ops_.host_memory(indices_.bytes());
-  const auto outputs = static_cast<uint64_t>(std::max(options_.outputs, ops_.replays() ? padded_sequences : 1));
+  output_rows_ = std::max(options_.outputs, ops_.replays() ? padded_sequences : 1);
+  const auto outputs = static_cast<uint64_t>(output_rows_);
   auto logits = ops_.alloc(uint64_t{model_->config().vocabulary} * outputs * sizeof(float));
   if (!logits) return tl::make_unexpected(logits.error());
   logits_ = std::move(*logits);
   host_logits_ = ops_.host_memory(logits_.bytes());
   if (!host_logits_ || !host_indices_) return fail(ErrorCode::limit, "no host memory for a step");
+  if (!draws()) return {};
+  auto drawings = ops_.alloc(outputs * sizeof(SamplingRow) + Drawings::kMostEdits * sizeof(LogitEdit));
+  auto drawn = ops_.alloc(outputs * sizeof(TokenId));
+  if (!drawings || !drawn) return tl::make_unexpected(drawings ? drawn.error() : drawings.error());
+  drawings_ = std::move(*drawings);
+  drawn_ = std::move(*drawn);
+  host_drawings_ = ops_.host_memory(drawings_.bytes());
+  host_drawn_ = ops_.host_memory(drawn_.bytes());
+  if (!host_drawings_ || !host_drawn_) return fail(ErrorCode::limit, "no host memory for a step");
   return {};
 }
 
@@ -137,9 +148,23 @@ Step ModelRunner::upload_step(std::span<const Piece> pieces, bool padded) {
   return step;
 }
 
-Result<std::span<float>> ModelRunner::run(std::span<const Piece> pieces) {
+void ModelRunner::upload_drawings(const Drawings& drawings, int64_t rows) {
+  auto* const host = static_cast<uint8_t*>(host_drawings_.get());
+  std::memcpy(host, drawings.rows.data(), drawings.rows.size() * sizeof(SamplingRow));
+  SamplingRow nobody;
+  nobody.temperature = -1;
+  for (auto row = static_cast<int64_t>(drawings.rows.size()); row < rows; ++row) {
+    std::memcpy(host + static_cast<size_t>(row) * sizeof(SamplingRow), &nobody, sizeof(SamplingRow));
+  }
+  const uint64_t edits = static_cast<uint64_t>(output_rows_) * sizeof(SamplingRow);
+  std::memcpy(host + edits, drawings.edits.data(), drawings.edits.size() * sizeof(LogitEdit));
+  const uint64_t bytes = edits + drawings.edits.size() * sizeof(LogitEdit);
+  ops_.copy_in(drawings_.i32(0, static_cast<int64_t>(bytes / 4)), host);
+}
+
+Result<int64_t> ModelRunner::compute(std::span<const Piece> pieces, const Drawings* drawings) {
   if (Status status = check(pieces); !status) return tl::make_unexpected(status.error());
-  if (pieces.empty()) return std::span<float>();
+  if (pieces.empty()) return 0;
   int64_t missing = 0;
   const auto end = [](const Piece& piece) { return piece.blocks->tokens + static_cast<int64_t>(piece.tokens.size()); };
   for (const Piece& piece : pieces) {
@@ -150,22 +175,52 @@ Result<std::span<float>> ModelRunner::run(std::span<const Piece> pieces) {
 
   const bool repeats = ops_.replays() && is_decoding(pieces);
   const Step step = upload_step(pieces, repeats);
-  const Tensor logits = logits_.f32(0, model_->config().vocabulary, step.outputs.ne[0]);
-  if (repeats) {
-    const auto key =
-        static_cast<uint64_t>(step.tokens.ne[0]) << 32 | static_cast<uint64_t>(step.batch.block_table.ne[0]);
-    ops_.replay(key, [&] { model_->forward(step, kv_.layers(), logits); });
-  } else {
+  const int64_t rows = step.outputs.ne[0];
+  const int64_t wanted = repeats ? static_cast<int64_t>(pieces.size()) : rows;
+  const Tensor logits = logits_.f32(0, model_->config().vocabulary, rows);
+  if (drawings) upload_drawings(*drawings, rows);
+  const auto enqueue = [&] {
     model_->forward(step, kv_.layers(), logits);
+    if (!drawings || rows == 0) return;
+    const uint64_t edits = static_cast<uint64_t>(output_rows_) * sizeof(SamplingRow);
+    ops_.sample(logits, drawings_.i32(0, sizeof(SamplingRow) / 4, rows),
+                drawings_.i32(edits, sizeof(LogitEdit) / 4, Drawings::kMostEdits), drawn_.i32(0, rows));
+  };
+  if (repeats) {
+    ops_.replay((drawings ? uint64_t{1} << 63 : 0) | static_cast<uint64_t>(step.tokens.ne[0]) << 32 |
+                    static_cast<uint64_t>(step.batch.block_table.ne[0]),
+                enqueue);
+  } else {
+    enqueue();
   }
-  const Tensor wanted = repeats ? logits.slice(1, 0, static_cast<int64_t>(pieces.size())) : logits;
-  if (!wanted.empty()) ops_.copy_out(host_logits_.get(), wanted);
+  if (wanted > 0 && drawings) ops_.copy_out(host_drawn_.get(), drawn_.i32(0, wanted));
+  if (wanted > 0 && !drawings) ops_.copy_out(host_logits_.get(), logits.slice(1, 0, wanted));
   if (Status status = ops_.sync(); !status) return tl::make_unexpected(status.error());
   if (Ops* host = model_->placement().host) {
     if (Status status = host->sync(); !status) return tl::make_unexpected(status.error());
   }
   for (const Piece& piece : pieces) piece.blocks->tokens = end(piece);
-  return std::span(static_cast<float*>(host_logits_.get()), static_cast<size_t>(wanted.elements()));
+  return wanted;
+}
+
+Result<std::span<float>> ModelRunner::run(std::span<const Piece> pieces) {
+  return compute(pieces, nullptr).map([this](int64_t rows) {
+    return std::span(static_cast<float*>(host_logits_.get()), static_cast<size_t>(rows) * model_->config().vocabulary);
+  });
+}
+
+Result<std::span<const TokenId>> ModelRunner::draw(std::span<const Piece> pieces, const Drawings& drawings) {
+  size_t wanted = 0;
+  for (const Piece& piece : pieces) {
+    wanted += piece.logits == Piece::Logits::all ? piece.tokens.size() : piece.logits == Piece::Logits::last ? 1 : 0;
+  }
+  if (drawings.rows.size() != wanted || drawings.edits.size() > Drawings::kMostEdits) {
+    return fail(ErrorCode::usage, "a way to draw for each row of logits, and at most " +
+                                      std::to_string(Drawings::kMostEdits) + " changes to logits");
+  }
+  return compute(pieces, &drawings).map([this](int64_t rows) {
+    return std::span(static_cast<const TokenId*>(host_drawn_.get()), static_cast<size_t>(rows));
+  });
 }
 
 }  // namespace vitrine

@@ -1,15 +1,14 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 namespace vitrine {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr const char* kNoTokenLeft = "no token is left to choose: all logits are -inf or NaN";
 
 Status in_range(const char* name, float value, float low, float high, bool low_excluded = false) {
   if (value >= low && value <= high && !(low_excluded && value == low)) return {};
@@ -51,62 +50,19 @@ Status check(const SamplingParameters& parameters) {
   return {};
 }
 
-void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
-  uint32_t x[4] = {counter[0], counter[1], counter[2], counter[3]};
-  uint32_t k[2] = {key[0], key[1]};
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t a = uint64_t{0xD2511F53} * x[0], b = uint64_t{0xCD9E8D57} * x[2];
-    const uint32_t next[4] = {static_cast<uint32_t>(b >> 32) ^ x[1] ^ k[0], static_cast<uint32_t>(b),
-                              static_cast<uint32_t>(a >> 32) ^ x[3] ^ k[1], static_cast<uint32_t>(a)};
-    std::memcpy(x, next, sizeof x);
-    k[0] += 0x9E3779B9;
-    k[1] += 0xBB67AE85;
-  }
-  std::memcpy(out, x, sizeof x);
-}
-
-double uniform_at(uint64_t seed, uint64_t position) {
-  const uint32_t counter[4] = {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), 0, 0};
-  const uint32_t key[2] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
-  uint32_t out[4];
-  philox4x32(counter, key, out);
-  return static_cast<double>((uint64_t{out[0]} << 32 | out[1]) >> 11) * 0x1p-53;
-}
-
-double portable_exp(double x) {
-  if (!(x >= -708)) return 0;
-  if (x > 0) x = 0;
-  // x = n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite), then the Taylor series
-  // of exp(r): the term behind the last is below 2e-17.
-  const double n = std::floor(x * 1.4426950408889634 + 0.5);
-  const double r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
-  constexpr double kInverseFactorial[] = {
-      1.0,        1.0,         1.0 / 2,      1.0 / 6,       1.0 / 24,       1.0 / 120,       1.0 / 720,
-      1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
-  double sum = kInverseFactorial[13];
-  for (int term = 12; term >= 0; --term) sum = sum * r + kInverseFactorial[term];
-  // 2^n: n is -1022 or more, so the number is a normal one.
-  return sum * std::bit_cast<double>(static_cast<uint64_t>(static_cast<int64_t>(n) + 1023) << 52);
-}
-
 Sampler::Sampler(SamplingParameters parameters) : parameters_(std::move(parameters)) {}
 
 void Sampler::see_prompt(std::span<const TokenId> ids) {
   for (const TokenId id : ids) seen_[id].in_prompt = true;
 }
 
-void Sampler::adjust(std::span<float> logits, std::span<const uint64_t> allowed) const {
-  const auto inside = [&](TokenId id) { return id >= 0 && static_cast<size_t>(id) < logits.size(); };
-  for (const auto& [id, bias] : parameters_.logit_bias) {
-    if (inside(id)) logits[static_cast<size_t>(id)] = bias <= -100 ? kNever : logits[static_cast<size_t>(id)] + bias;
-  }
-  for (const auto& [id, seen] : seen_) {
-    if (!inside(id)) continue;
-    float& logit = logits[static_cast<size_t>(id)];
-    logit = logit > 0 ? logit / parameters_.repetition_penalty : logit * parameters_.repetition_penalty;
-    if (seen.generated > 0) {
-      logit -= parameters_.presence_penalty + parameters_.frequency_penalty * static_cast<float>(seen.generated);
-    }
+void Sampler::adjust(std::span<float> logits, std::span<const uint64_t> allowed) {
+  edits_.clear();
+  const SamplingRow how = row(edits_);
+  for (const LogitEdit& edit : edits_) {
+    if (edit.id < 0 || static_cast<size_t>(edit.id) >= logits.size()) continue;
+    float& logit = logits[static_cast<size_t>(edit.id)];
+    logit = edited(logit, edit, how);
   }
   if (allowed.empty()) return;
   for (size_t id = 0; id < logits.size(); ++id) {
@@ -147,12 +103,11 @@ void Sampler::describe(std::span<const float> logits, Sampled& sampled) const {
 }
 
 TokenId Sampler::draw(std::span<const float> logits, float best) {
-  // Subtracting first keeps tiny temperatures finite: the best token has weight 1.
-  const auto weight = [&, temperature = static_cast<double>(parameters_.temperature)](const Candidate& candidate) {
-    return portable_exp((static_cast<double>(candidate.first) - best) / temperature);
+  const auto weight = [&](const Candidate& candidate) {
+    return token_weight(candidate.first, best, parameters_.temperature);
   };
   const auto total_weight = [&] {
-    double total = 0;
+    uint64_t total = 0;
     for (const Candidate& candidate : candidates_) total += weight(candidate);
     return total;
   };
@@ -163,44 +118,77 @@ TokenId Sampler::draw(std::span<const float> logits, float best) {
   for (size_t id = 0; id < logits.size(); ++id) {
     if (logits[id] != kNever) candidates_.emplace_back(logits[id], static_cast<TokenId>(id));
   }
+  bool in_order = true;  // of ids
   if (parameters_.top_k > 0 && static_cast<size_t>(parameters_.top_k) < candidates_.size()) {
     std::nth_element(candidates_.begin(), candidates_.begin() + parameters_.top_k, candidates_.end(), better);
     candidates_.resize(static_cast<size_t>(parameters_.top_k));
-    std::sort(candidates_.begin(), candidates_.end(), better);
+    in_order = false;
   }
-  double total = total_weight();
   if (parameters_.top_p < 1) {
     // Few tokens reach p as a rule: sort more only while they do not.
+    const uint64_t wanted = fraction_of(parameters_.top_p, total_weight());
     size_t kept = candidates_.size();
     for (size_t sorted = std::min<size_t>(64, kept);; sorted = std::min(sorted * 4, candidates_.size())) {
       std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(sorted), candidates_.end(),
                         better);
-      double reached = 0;
+      uint64_t reached = 0;
       size_t count = 0;
-      while (count < sorted && reached < static_cast<double>(parameters_.top_p) * total)
-        reached += weight(candidates_[count++]);
+      while (count < sorted && reached < wanted) reached += weight(candidates_[count++]);
       kept = std::max<size_t>(count, 1);
       if (count < sorted || sorted == candidates_.size()) break;
     }
     candidates_.resize(kept);
-    total = total_weight();
+    in_order = false;
   }
   if (parameters_.min_p > 0) {
-    std::erase_if(candidates_, [&](const Candidate& candidate) {
-      return weight(candidate) < static_cast<double>(parameters_.min_p);
-    });
-    total = total_weight();
+    const uint64_t least = fraction_of(parameters_.min_p, uint64_t{1} << kWeightBits);
+    std::erase_if(candidates_, [&](const Candidate& candidate) { return weight(candidate) < least; });
   }
-  const double target = uniform_at(parameters_.seed, position_) * total;
-  double reached = 0;
-  TokenId last = candidates_.front().second;
+  if (!in_order) {
+    std::sort(candidates_.begin(), candidates_.end(),
+              [](const Candidate& a, const Candidate& b) { return a.second < b.second; });
+  }
+  const uint64_t place = draw_place(parameters_.seed, position_, total_weight());
+  uint64_t reached = 0;
   for (const Candidate& candidate : candidates_) {
-    const double own = weight(candidate);
-    if (own > 0) last = candidate.second;
-    reached += own;
-    if (reached > target) break;
+    reached += weight(candidate);
+    if (reached > place) return candidate.second;
   }
-  return last;
+  return candidates_.back().second;  // not reached: place is below the total
+}
+
+SamplingRow Sampler::row(std::vector<LogitEdit>& edits) const {
+  const SamplingParameters& p = parameters_;
+  SamplingRow row;
+  row.temperature = p.temperature;
+  row.top_p = p.top_p, row.min_p = p.min_p, row.top_k = p.top_k;
+  row.repetition = p.repetition_penalty, row.presence = p.presence_penalty, row.frequency = p.frequency_penalty;
+  for (int i = 0; i < 2; ++i) {
+    row.seed[i] = static_cast<uint32_t>(p.seed >> (32 * i));
+    row.position[i] = static_cast<uint32_t>(position_ >> (32 * i));
+  }
+  row.first_edit = static_cast<int32_t>(edits.size());
+  const bool penalties = p.repetition_penalty != 1 || p.presence_penalty != 0 || p.frequency_penalty != 0;
+  if (penalties) {
+    for (const auto& [id, seen] : seen_) {
+      const auto bias = p.logit_bias.find(id);
+      edits.push_back({id, bias == p.logit_bias.end() ? 0.0f : bias->second, 1, static_cast<int32_t>(seen.generated)});
+    }
+  }
+  for (const auto& [id, bias] : p.logit_bias) {
+    if (!penalties || !seen_.contains(id)) edits.push_back({id, bias, 0, 0});
+  }
+  row.end_edit = static_cast<int32_t>(edits.size());
+  return row;
+}
+
+Result<Sampled> Sampler::drawn(TokenId id) {
+  if (id < 0) return fail(ErrorCode::malformed, kNoTokenLeft);
+  ++position_;
+  ++seen_[id].generated;
+  Sampled sampled;
+  sampled.id = id;
+  return sampled;
 }
 
 Result<Sampled> Sampler::next(std::span<float> logits, std::span<const uint64_t> allowed) {
@@ -215,7 +203,7 @@ Result<Sampled> Sampler::next(std::span<float> logits, std::span<const uint64_t>
     if (std::isnan(logit)) logit = kNever;
   }
   const TokenId best = best_of(logits);
-  if (best < 0) return fail(ErrorCode::malformed, "no token is left to choose: all logits are -inf or NaN");
+  if (best < 0) return fail(ErrorCode::malformed, kNoTokenLeft);
   Sampled sampled;
   const float most = logits[static_cast<size_t>(best)];
   const bool greedy = parameters_.temperature == 0 || parameters_.top_k == 1 || std::isinf(most);

@@ -1,6 +1,6 @@
 // From logits to the next token. Pure functions of logits, history, parameters
-// and position: the same on every machine, whatever else runs (the exponential is
-// our own, in plain IEEE arithmetic).
+// and position: the same on every machine and on a GPU, whatever else runs
+// (kernels/sampling.h has the arithmetic).
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "engine/tokenizer_data.h"
+#include "kernels/sampling.h"
 
 namespace vitrine {
 
@@ -45,15 +46,6 @@ struct Sampled {
   std::vector<TokenLogprob> top;  // best first, lower id first of equals
 };
 
-// Philox 4x32-10 (Salmon et al., 2011): random numbers by counter, not by state,
-// so that a token's number depends on seed and position alone.
-void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
-// A number in [0, 1) with 53 random bits.
-double uniform_at(uint64_t seed, uint64_t position);
-
-// exp(x) for x <= 0, relative error below 1e-14; 0 for x < -708 and NaN.
-double portable_exp(double x);
-
 // One sequence's sampler. Owns the penalties' history. Not thread-safe.
 class Sampler {
  public:
@@ -69,6 +61,13 @@ class Sampler {
   // the others are left out (tokens beyond its end too).
   Result<Sampled> next(std::span<float> logits, std::span<const uint64_t> allowed = {});
 
+  // ---- where a device draws (Ops::sample), which knows neither `allowed` nor logprobs
+  bool wants_logprobs() const { return parameters_.top_logprobs >= 0; }
+  // How the next token is drawn; what changes logits is appended to `edits`.
+  SamplingRow row(std::vector<LogitEdit>& edits) const;
+  // Remembers the token that was drawn so. malformed: there was none (-1).
+  Result<Sampled> drawn(TokenId id);
+
  private:
   struct Seen {
     bool in_prompt = false;
@@ -76,7 +75,7 @@ class Sampler {
   };
   using Candidate = std::pair<float, TokenId>;  // logit, id
 
-  void adjust(std::span<float> logits, std::span<const uint64_t> allowed) const;
+  void adjust(std::span<float> logits, std::span<const uint64_t> allowed);
   void describe(std::span<const float> logits, Sampled& sampled) const;
   TokenId draw(std::span<const float> logits, float best);
 
@@ -84,6 +83,7 @@ class Sampler {
   std::map<TokenId, Seen> seen_;
   uint64_t position_ = 0;              // tokens chosen so far
   std::vector<Candidate> candidates_;  // kept between calls
+  std::vector<LogitEdit> edits_;       // likewise
 };
 
 }  // namespace vitrine

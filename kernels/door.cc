@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/sampling.h"
+
 namespace vitrine::door {
 namespace {
 
@@ -90,6 +92,14 @@ Need silu_mul(const Tensor& gate, const Tensor& up, const Tensor& y) {
 Need argmax(const Tensor& x, const Tensor& ids) {
   const bool fits = is_f32(x) && x.ne[0] > 0 && x.ne[2] == 1 && is_i32(ids, x.ne[1]);
   return fits ? Need() : Need("x [n, T], ids i32 [T]");
+}
+
+Need sample(const Tensor& logits, const Tensor& rows, const Tensor& edits, const Tensor& ids) {
+  const int64_t m = logits.ne[1];
+  const bool fits = is_f32(logits) && logits.ne[0] > 0 && logits.ne[0] <= kMostSampled && logits.ne[2] == 1 &&
+                    is_i32(rows, 16, m) && rows.is_contiguous() && is_i32(edits, 4, edits.ne[1]) &&
+                    edits.is_contiguous() && is_i32(ids, m);
+  return fits ? Need() : Need("logits [n, m] of at most 2^18, rows i32 [16, m], edits i32 [4, any], ids i32 [m]");
 }
 
 // ---- rotary positions

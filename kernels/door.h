@@ -27,6 +27,7 @@ Need add_bias(const Weight& bias, const Tensor& y);
 Need rms_norm(const Tensor& x, const Weight& weight, const Tensor& y);
 Need add_rms_norm(const Tensor& x, const Tensor& delta, const Weight& weight, const Tensor& y);
 Need silu_mul(const Tensor& gate, const Tensor& up, const Tensor& y);
+Need sample(const Tensor& logits, const Tensor& rows, const Tensor& edits, const Tensor& ids);
 Need argmax(const Tensor& x, const Tensor& ids);
 Need rope_table(const Tensor& pos, const Tensor& frequency, const Tensor& table);
 Need rope(const Tensor& x, const Tensor& table);

@@ -237,6 +237,16 @@ class Ops {
   // ids[t] = position of the largest of x[:, t]; ties: the lowest. x [n, T]; ids i32 [T]
   virtual void argmax(const Tensor& x, const Tensor& ids) = 0;
 
+  // ids[t] = the token drawn from logits[:, t], overwritten: kernels/sampling.h says how, the same one as
+  // engine/sampler.h draws. -1: no token is left, or a temperature below 0, nobody asks for one.
+  // Where samples() is false, whoever needs a token copies the logits.
+  //     logits [n, m]; rows: SamplingRow as i32 [16, m]; edits: LogitEdit as i32 [4, any], an id once a
+  //     row; both without gaps; ids i32 [m]
+  virtual bool samples() const { return false; }
+  virtual void sample(const Tensor& logits, const Tensor& rows, const Tensor& edits, const Tensor& ids) {
+    static_cast<void>(logits), static_cast<void>(rows), static_cast<void>(edits), static_cast<void>(ids);
+  }
+
   // ---- rotary positions
   // table[2i, t], table[2i + 1, t] = magnitude * cos, sin (pos[t] * frequency[i]).
   // The product is rounded to float32 as in the models' own code. The caller puts

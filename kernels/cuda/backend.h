@@ -75,6 +75,9 @@ class CudaOps final : public Ops {
   void moe_router(const RouteParams& params, const Weight& router, const Tensor& x, const Tensor& bias,
                   const Tensor& logits, const Tensor& ids, const Tensor& weights) override;
 
+  bool samples() const override { return true; }
+  void sample(const Tensor& logits, const Tensor& rows, const Tensor& edits, const Tensor& ids) override;
+
   bool replays() const override { return true; }
   void replay(uint64_t key, const std::function<void()>& enqueue) override;
   void run_on_host(std::function<void()> work) override;

@@ -140,6 +140,11 @@ inline int atomicAdd(int* at, int v) {
   *at += v;
   return before;
 }
+inline unsigned long long atomicAdd(unsigned long long* at, unsigned long long v) {
+  const unsigned long long before = *at;
+  *at += v;
+  return before;
+}
 inline int atomicOr(int* at, int v) {  // threads of one launch run one after the other
   const int before = *at;
   *at |= v;
