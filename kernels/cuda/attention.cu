@@ -75,6 +75,7 @@ struct Query {
 // kPairs * 64 >= v_dim. kWalk: all stretches, combined here.
 template <Type kType, int kPairs, bool kWalk>
 __global__ void __launch_bounds__(kWarps* kWarp) attend_kernel(AttendArgs args) {
+  begin_kernel();
   using Number = Cached<kType>;
   VITRINE_SHARED_BYTES(shared);
   const PageLayout& layout = args.layout;
@@ -289,6 +290,7 @@ struct CombineSplits {
 
 // A block takes some heads of a token, a thread pairs of their numbers; stretches are added in their order.
 __global__ void combine_splits_kernel(CombineSplits combine) {
+  begin_kernel();
   const AttendArgs& args = combine.attended;
   const int64_t token = blockIdx.x;
   const int first_head = static_cast<int>(blockIdx.y) * combine.heads;
@@ -334,6 +336,7 @@ __global__ void combine_splits_kernel(CombineSplits combine) {
 }
 
 __global__ void copy_page_kernel(uint8_t* to, const uint8_t* from, int64_t words) {
+  begin_kernel();
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < words; i += int64_t{gridDim.x} * blockDim.x) {
     reinterpret_cast<uint4*>(to)[i] = load16(from + 16 * i);
   }

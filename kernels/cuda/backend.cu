@@ -21,6 +21,7 @@ constexpr uint64_t kStaging = 64 << 20;  // bytes of a file on the device at onc
 template <Type kType>
 __global__ void pack_kernel(const uint8_t* file, int64_t row_stride, int64_t rows, int64_t first_row, int64_t n_in,
                             uint8_t* q, uint8_t* h, uint8_t* s, uint8_t* d) {
+  begin_kernel();
   constexpr PackedShape kShape = packed_shape(kType);
   const int64_t chunks = chunks_of(n_in);
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
@@ -58,6 +59,7 @@ VITRINE_HOST_DEVICE inline uint64_t mixed(uint64_t v) {  // SplitMix64's finishe
 
 // Random 32-bit words whose bits outside `keep` are those of `set`.
 __global__ void random_kernel(uint32_t* words, int64_t count, uint64_t seed, uint32_t keep, uint32_t set) {
+  begin_kernel();
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i < count) words[i] = (static_cast<uint32_t>(mixed(seed + static_cast<uint64_t>(i))) & keep) | set;
 }
@@ -73,7 +75,8 @@ Result<std::unique_ptr<Ops>> CudaOps::create(const CudaOptions& options) {
   if (!device) return tl::unexpected(device.error());
   std::unique_ptr<CudaOps> ops(new CudaOps(options));
   ops->device_ = *device;
-  if (Status status = ops->runtime_.open(options.device); !status) return tl::unexpected(status.error());
+  if (Status status = ops->runtime_.open(options.device, options.overlap_launches); !status)
+    return tl::unexpected(status.error());
   return ops;
 }
 

@@ -20,6 +20,9 @@ struct CudaOptions {
   // Q6_K, MXFP4) always have that; this makes BF16 and FP8 weights meet long prompts the way they
   // meet single tokens.
   bool deterministic = false;
+  // A kernel's start overlaps with the end of the one before it, on devices from 9.0 on. Off until it
+  // has been seen to work on one.
+  bool overlap_launches = false;
   // upload() ignores the bytes and makes random weights on the device (around 1 for vectors), of the
   // same type, or of `random_type` where the bytes are BF16: for measuring, with files that are all holes.
   std::optional<uint64_t> random_weights = {};

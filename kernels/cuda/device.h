@@ -28,8 +28,23 @@ inline constexpr int kWarp = 32;
 // Shared memory whose size the launch gives; 16-byte aligned.
 #define VITRINE_SHARED_BYTES(name) extern __shared__ __align__(16) uint8_t name[]
 
+struct Stream {
+  cudaStream_t handle = nullptr;
+  bool overlaps = false;  // a launch may begin while the one before it ends; for devices from 9.0 on
+};
+
+// The first thing every thread of every kernel does: waits until the launch before is done, and lets
+// the next one come near (programmatic dependent launch). So a kernel starts where it would
+// otherwise be on its way, and sees what all before it have written.
+__device__ inline void begin_kernel() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 template <class... Parameters, class... Arguments>
-cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Stream stream,
                    const Arguments&... arguments) {
   if (shared_bytes > 48 << 10) {
     const cudaError_t error =
@@ -37,7 +52,16 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
                              static_cast<int>(shared_bytes));
     if (error != cudaSuccess) return error;
   }
-  kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
+  if (stream.overlaps) {
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid, config.blockDim = block, config.dynamicSmemBytes = shared_bytes;
+    config.stream = stream.handle, config.attrs = &attribute, config.numAttrs = 1;
+    return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
+  }
+  kernel<<<grid, block, shared_bytes, stream.handle>>>(arguments...);
   return cudaGetLastError();
 }
 

@@ -26,6 +26,7 @@ struct StoreArgs {
 
 template <Type kType>
 __global__ void store_kernel(StoreArgs args) {
+  begin_kernel();
   const int64_t t = blockIdx.x, head = blockIdx.y;
   int32_t page = 0;
   if (!good(args.batch.look(t, args.layout, page), args.faults)) return;
@@ -101,6 +102,7 @@ struct HeadArgs {
 // blockIdx.y: query heads, then key heads, then value heads.
 template <Type kType>
 __global__ void rope_store_kernel(HeadArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   auto* row = reinterpret_cast<float*>(shared);
   float* partial = row + max(args.k_dim, args.v_dim);
@@ -156,6 +158,7 @@ struct LatentArgs {
 // blockIdx.y: query heads, then the latent with its key.
 template <Type kType>
 __global__ void mla_rope_store_kernel(LatentArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   auto* row = reinterpret_cast<float*>(shared);  // [v_dim + 2 * half]
   float* partial = row + args.v_dim + 2 * args.half;

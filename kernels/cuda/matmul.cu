@@ -14,6 +14,7 @@ namespace {
 
 // A warp takes a unit.
 __global__ void prepare_kernel(const float* x, int64_t plane_stride, int64_t row_stride, int planes, PreparedRows to) {
+  begin_kernel();
   const int64_t r = blockIdx.x;
   const float* row = x + r % planes * plane_stride + r / planes * row_stride;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
@@ -25,6 +26,7 @@ __global__ void prepare_kernel(const float* x, int64_t plane_stride, int64_t row
 // For prompt.cu: rounded to bf16.
 __global__ void round_kernel(const float* x, int64_t plane_stride, int64_t row_stride, int planes, int n,
                              int64_t row_elements, uint16_t* out) {
+  begin_kernel();
   const int64_t r = blockIdx.x;
   const float* row = x + r % planes * plane_stride + r / planes * row_stride;
   const int64_t at = int64_t{blockIdx.y} * blockDim.x + threadIdx.x;
@@ -35,6 +37,7 @@ __global__ void round_kernel(const float* x, int64_t plane_stride, int64_t row_s
 
 template <Type kType, int kTiles>
 __global__ void __launch_bounds__(256) product_kernel(ProductArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   auto* parts = reinterpret_cast<float*>(shared);
   BlockRows at;
@@ -68,6 +71,7 @@ __global__ void __launch_bounds__(256) product_kernel(ProductArgs args) {
 // f32 and f16: a warp takes a row, its lanes the columns; eight tokens at a time.
 template <Type kType>
 __global__ void __launch_bounds__(256) plain_kernel(ProductArgs args) {
+  begin_kernel();
   BlockRows at;
   if (!block_rows(args.rows, kPlainTokens, at)) return;
   int p = 0;
@@ -105,6 +109,7 @@ __global__ void __launch_bounds__(256) plain_kernel(ProductArgs args) {
 template <Type kType>
 __global__ void transposed_kernel(Packed w, const float* x, int64_t x_head, int64_t x_token, float* y, int64_t y_head,
                                   int64_t y_token, int tokens) {
+  begin_kernel();
   const int column = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), head = static_cast<int>(blockIdx.z);
   if (column >= w.n_in) return;
   const int begin = static_cast<int>(blockIdx.y) * kTokenTile;
@@ -165,7 +170,7 @@ bool MatrixWork::prepare(const Tensor& x, Type type, bool hidden, Activations& o
   if (!reserve(hidden ? ops.matrix_.hidden_input : ops.matrix_.input, form, x.ne[0], rows, to)) return false;
   if (!hidden) ops.ready_.overwrite(form);
   out = activations(to, form);
-  const cudaStream_t stream = ops.runtime_.stream();
+  const Stream stream = ops.runtime_.stream();
   const auto planes = static_cast<int>(x.ne[1]);
   if (rounded) {
     return ops.check(launch(round_kernel, dim3(static_cast<unsigned>(rows), static_cast<unsigned>(to.chunks)),
@@ -195,7 +200,7 @@ bool MatrixWork::run(Type type, ProductArgs& args, int64_t planes, int64_t row_b
   }
   const dim3 grid(static_cast<unsigned>(args.first_tile[args.products]), static_cast<unsigned>(row_blocks),
                   static_cast<unsigned>(planes));
-  const cudaStream_t stream = ops.runtime_.stream();
+  const Stream stream = ops.runtime_.stream();
   cudaError_t error = cudaSuccess;
   if (type == Type::f32) {
     error = launch(plain_kernel<Type::f32>, grid, dim3(256), 0, stream, args);

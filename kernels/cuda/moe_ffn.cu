@@ -33,6 +33,7 @@ struct GroupArgs {
 };
 
 __global__ void __launch_bounds__(1024) count_kernel(GroupArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   auto* count = reinterpret_cast<int*>(shared);
   int* first_tile = count + args.experts;
@@ -85,6 +86,7 @@ __global__ void __launch_bounds__(1024) count_kernel(GroupArgs args) {
 
 // A warp finds the pairs of one expert, in order.
 __global__ void order_kernel(GroupArgs args) {
+  begin_kernel();
   const int e = static_cast<int>(blockIdx.x), lane = static_cast<int>(threadIdx.x), pairs = args.tokens * args.used;
   int next = args.start[e];
   if (next == args.start[e + 1]) return;
@@ -113,6 +115,7 @@ struct GateUpArgs {
 
 template <Type kType, int kTiles>
 __global__ void __launch_bounds__(256) gate_up_kernel(GateUpArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
@@ -147,6 +150,7 @@ __global__ void __launch_bounds__(256) gate_up_kernel(GateUpArgs args) {
 }
 
 __global__ void silu_pairs_kernel(float* gate, const float* up, const int32_t* rows, int64_t most, int64_t width) {
+  begin_kernel();
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= (rows ? *rows : most) * width) return;
   gate[i] = silu(gate[i]) * up[i];
@@ -175,6 +179,7 @@ struct DownArgs {
 
 template <Type kType>
 __global__ void __launch_bounds__(256) down_kernel(DownArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
@@ -221,6 +226,7 @@ struct CombineArgs {
 };
 
 __global__ void combine_kernel(CombineArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   auto* order = reinterpret_cast<int*>(shared);
   const int64_t t = blockIdx.y;
@@ -276,7 +282,7 @@ bool MatrixWork::gate_up_floats(const CudaWeight& gate, const CudaWeight& up, co
   auto* out = ops.workspace<float>(ops.matrix_.hidden, bound * width, op);
   if (!out) return false;
   hidden = Tensor{Type::f32, out, {width, 1, bound}, {1, 0, width}};
-  const cudaStream_t stream = ops.runtime_.stream();
+  const Stream stream = ops.runtime_.stream();
   if (gate.type == up.type && !is_plain(gate.type)) {
     GateUpArgs args{gate.packed, up.packed, {}, rows, out, {}};
     if (!prepare(x, gate.type, false, args.x)) return false;

@@ -118,6 +118,7 @@ __device__ void route_token(const RouteArgs& args, int64_t token, uint8_t* share
 }
 
 __global__ void route_kernel(RouteArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   route_token(args, blockIdx.x, shared, static_cast<int>(threadIdx.x));
 }
@@ -138,6 +139,7 @@ struct RouterArgs {
 // kTokens: of a block, at most a warp each.
 template <Type kType, int kTokens>
 __global__ void __launch_bounds__(kRouterWarps* kWarp) router_kernel(RouterArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int row = static_cast<int>(blockIdx.x) * kRouterWarps + warp, first = static_cast<int>(blockIdx.y) * kTokens;

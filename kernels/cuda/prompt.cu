@@ -56,6 +56,7 @@ __device__ inline void weights_to_tile(const Packed& w, int plane, int row, int 
 
 template <Type kType, bool kGateUp>
 __global__ void __launch_bounds__(kThreads) prompt_kernel(PromptArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   BlockRows at;
   if (!block_rows(args.rows, kTokens, at)) return;
@@ -156,7 +157,7 @@ constexpr size_t kShared = size_t{kStages} * 2 * kTileBytes;
 static_assert(kShared >= sizeof(float) * kTokens * kHalf);
 
 template <bool kGateUp>
-cudaError_t launch_prompt(Type type, dim3 grid, cudaStream_t stream, const PromptArgs& args) {
+cudaError_t launch_prompt(Type type, dim3 grid, Stream stream, const PromptArgs& args) {
   return type == Type::bf16
              ? launch(prompt_kernel<Type::bf16, kGateUp>, grid, dim3(kThreads), kShared, stream, args)
              : launch(prompt_kernel<Type::f8_e4m3, kGateUp>, grid, dim3(kThreads), kShared, stream, args);

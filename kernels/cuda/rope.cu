@@ -8,6 +8,7 @@ namespace {
 
 // In double, as on the CPU: a table is small, and its error goes through all layers.
 __global__ void table_kernel(const int32_t* pos, const float* frequency, float magnitude, RowMap table, int half) {
+  begin_kernel();
   const auto p = static_cast<float>(pos[blockIdx.x]);
   float* out = table.row(blockIdx.x);
   for (int i = threadIdx.x; i < half; i += blockDim.x) {
@@ -20,6 +21,7 @@ __global__ void table_kernel(const int32_t* pos, const float* frequency, float m
 // A block takes a token.
 __global__ void rope_kernel(float* x, int64_t head_stride, int64_t token_stride, RowMap table, int heads, int half,
                             bool halves) {
+  begin_kernel();
   const float* cs = table.row(blockIdx.x);
   float* token = x + blockIdx.x * token_stride;
   for (int n = threadIdx.x; n < heads * half; n += blockDim.x) {

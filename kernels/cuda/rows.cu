@@ -12,6 +12,7 @@ namespace {
 
 template <Type kType>
 __global__ void embed_kernel(Packed table, const int32_t* ids, RowMap y, int n, int* faults) {
+  begin_kernel();
   const int32_t id = ids[blockIdx.x];
   if (id < 0 || id >= table.n_out) {
     if (threadIdx.x == 0) atomicOr(faults, kFaultToken);
@@ -22,6 +23,7 @@ __global__ void embed_kernel(Packed table, const int32_t* ids, RowMap y, int n, 
 }
 
 __global__ void gather_kernel(RowMap x, int64_t x_rows, const int32_t* index, RowMap y, int n, int* faults) {
+  begin_kernel();
   const int32_t from = index[blockIdx.x];
   if (from < 0 || from >= x_rows) {
     if (threadIdx.x == 0) atomicOr(faults, kFaultIndex);
@@ -33,6 +35,7 @@ __global__ void gather_kernel(RowMap x, int64_t x_rows, const int32_t* index, Ro
 }
 
 __global__ void add_kernel(RowMap x, RowMap y, int n) {
+  begin_kernel();
   const float* in = x.row(blockIdx.x);
   float* out = y.row(blockIdx.x);
   for (int i = threadIdx.x; i < n; i += blockDim.x) out[i] = out[i] + in[i];
@@ -40,11 +43,13 @@ __global__ void add_kernel(RowMap x, RowMap y, int n) {
 
 template <Type kType>
 __global__ void add_bias_kernel(Packed bias, RowMap y, int n) {
+  begin_kernel();
   float* out = y.row(blockIdx.x);
   for (int i = threadIdx.x; i < n; i += blockDim.x) out[i] = out[i] + element<kType>(bias, 0, 0, i);
 }
 
 __global__ void silu_mul_kernel(RowMap gate, RowMap up, RowMap y, int n) {
+  begin_kernel();
   const float* g = gate.row(blockIdx.x);
   const float* u = up.row(blockIdx.x);
   float* out = y.row(blockIdx.x);
@@ -54,6 +59,7 @@ __global__ void silu_mul_kernel(RowMap gate, RowMap up, RowMap y, int n) {
 // x += delta first, when there is one.
 template <Type kType, bool kAdd>
 __global__ void rms_norm_kernel(RowMap x, RowMap delta, Packed weight, float eps, RowMap y, int n, PreparedRows to) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   auto* partial = reinterpret_cast<float*>(shared);
   float* in = x.row(blockIdx.x);
@@ -74,6 +80,7 @@ __global__ void rms_norm_kernel(RowMap x, RowMap delta, Packed weight, float eps
 
 // The lowest index of the largest value. A row that begins with NaN gives 0, as comparing from there does.
 __global__ void argmax_kernel(RowMap x, int32_t* ids, int n) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   auto* values = reinterpret_cast<float*>(shared);
   auto* indices = reinterpret_cast<int*>(values + kWarp);

@@ -34,7 +34,7 @@ struct Runtime::State {
   };
   cudaStream_t stream = nullptr, branch = nullptr;
   cudaEvent_t forked = nullptr, joined = nullptr;
-  bool in_branch = false;
+  bool in_branch = false, overlaps = false;
   int* faults = nullptr;           // pinned: kernels write it only when something is wrong
   int* device_faults = nullptr;    // the same word as the device addresses it
   Recording* recording = nullptr;  // the one being made
@@ -88,7 +88,7 @@ Result<CudaDevice> Runtime::device(int number) {
   return out;
 }
 
-Status Runtime::open(int number) {
+Status Runtime::open(int number, bool overlap_launches) {
   cudaError_t error = cudaSetDevice(number);
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&state_->stream, cudaStreamNonBlocking);
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&state_->branch, cudaStreamNonBlocking);
@@ -99,10 +99,13 @@ Status Runtime::open(int number) {
   if (error == cudaSuccess) error = cudaHostGetDevicePointer(&state_->device_faults, state_->faults, 0);
   if (error != cudaSuccess) return tl::unexpected(driver_error(error, "the GPU could not be opened"));
   *state_->faults = 0;
+  int major = 0;
+  error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, number);
+  state_->overlaps = overlap_launches && error == cudaSuccess && major >= 9;
   return {};
 }
 
-cudaStream_t Runtime::stream() const { return state_->in_branch ? state_->branch : state_->stream; }
+Stream Runtime::stream() const { return {state_->in_branch ? state_->branch : state_->stream, state_->overlaps}; }
 int* Runtime::faults() const { return state_->device_faults; }
 bool Runtime::recording() const { return state_->recording != nullptr; }
 
@@ -129,12 +132,12 @@ Result<DeviceMemory> Runtime::allocate(uint64_t bytes) {
 }
 
 cudaError_t Runtime::copy(void* to, const void* from, uint64_t bytes, Direction) {
-  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream());
+  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream().handle);
 }
 
 cudaError_t Runtime::copy_rows(void* to, uint64_t to_pitch, const void* from, uint64_t from_pitch, uint64_t width,
                                uint64_t rows, Direction) {
-  return cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, rows, cudaMemcpyDefault, stream());
+  return cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, rows, cudaMemcpyDefault, stream().handle);
 }
 
 cudaError_t Runtime::clear(void* at, uint64_t bytes) { return cudaMemsetAsync(at, 0, bytes, state_->stream); }
@@ -171,14 +174,14 @@ cudaError_t Runtime::run_on_host(std::function<void()> work) {
   if (state_->recording) {
     state_->recording->host_work.push_back(std::move(work));
     const cudaHostFn_t call = [](void* kept) { (*static_cast<std::function<void()>*>(kept))(); };
-    return cudaLaunchHostFunc(stream(), call, &state_->recording->host_work.back());
+    return cudaLaunchHostFunc(stream().handle, call, &state_->recording->host_work.back());
   }
   auto once = std::make_unique<std::function<void()>>(std::move(work));
   const cudaHostFn_t call = [](void* own) {
     const std::unique_ptr<std::function<void()>> function(static_cast<std::function<void()>*>(own));
     (*function)();
   };
-  const cudaError_t error = cudaLaunchHostFunc(stream(), call, once.get());
+  const cudaError_t error = cudaLaunchHostFunc(stream().handle, call, once.get());
   if (error == cudaSuccess) (void)once.release();
   return error;
 }

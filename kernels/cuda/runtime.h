@@ -61,9 +61,9 @@ class Runtime {
   Runtime(const Runtime&) = delete;
 
   static Result<CudaDevice> device(int number);
-  Status open(int number);
+  Status open(int number, bool overlap_launches);
 
-  cudaStream_t stream() const;  // inside a branch: the branch's
+  Stream stream() const;  // inside a branch: the branch's
   // limit: no memory; says how much is free.
   Result<DeviceMemory> allocate(uint64_t bytes);
   // Enqueue. Of `rows` rows of `width` bytes, `to_pitch` and `from_pitch` bytes apart.

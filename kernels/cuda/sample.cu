@@ -121,6 +121,7 @@ __device__ inline Cut cut_at(const float* x, int n, uint32_t least, Sum target, 
 }
 
 __global__ void __launch_bounds__(kSampleThreads) sample_kernel(SampleArgs args) {
+  begin_kernel();
   VITRINE_SHARED_BYTES(bytes);
   Shared& shared = *reinterpret_cast<Shared*>(bytes);
   const SamplingRow row = args.rows[blockIdx.x];

@@ -11,8 +11,9 @@ namespace {
 
 enum class Device : uint8_t { emulated, cuda };
 
-Result<std::unique_ptr<Ops>> make(Device device, bool deterministic = false) {
+Result<std::unique_ptr<Ops>> make(Device device, bool deterministic = false, bool overlap = false) {
   CudaOptions options;
+  options.overlap_launches = overlap;
   options.deterministic = deterministic;
   return device == Device::emulated ? make_emulated_cuda_ops(options) : make_cuda_ops(options);
 }
@@ -88,6 +89,21 @@ TEST_P(CudaModel, StepsThatComeBackGiveTheSameBits) {
   }
   for (const auto& one : logits) EXPECT_TRUE(same_bits(one, whole));
   for (KvBlocks& b : blocks) model->kv().release(b);
+}
+
+// Launches that begin before the last has ended change nothing.
+TEST_P(CudaModel, OverlappingLaunchesGiveTheSameBits) {
+  const auto plain = make(GetParam().device, true), overlapping = make(GetParam().device, true, true);
+  ASSERT_TRUE(plain && overlapping);
+  const auto model = runner(*source_, **plain), other = runner(*source_, **overlapping);
+  ASSERT_TRUE(model && other);
+  const std::span<const TokenId> tokens =
+      std::span(expected_.tokens).first(std::min<size_t>(expected_.tokens.size(), 4));
+  const std::vector<float> wanted = all_logits(*model, tokens);
+  EXPECT_TRUE(same_bits(all_logits(*other, tokens), wanted));
+  for (int time = 0; time < (GetParam().device == Device::cuda ? 20 : 1); ++time) {
+    EXPECT_TRUE(same_bits(all_logits(*other, tokens, 1), wanted)) << time;
+  }
 }
 
 TEST_P(CudaModel, QuantizedAsOnTheCpu) {

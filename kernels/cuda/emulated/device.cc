@@ -68,7 +68,7 @@ struct Meeting {
 struct Fiber {
   Context context;
   std::unique_ptr<uint8_t[]> stack{new uint8_t[kStack]};
-  bool done = false;
+  bool done = false, began = false;
   Meeting* waits = nullptr;
   unsigned round = 0;  // of the meeting it waits for
 };
@@ -127,6 +127,7 @@ void quit(Meeting& meeting) {
 void fiber_main() {
   Block& b = block();
   (*b.thread)();
+  if (!b.fibers[b.current]->began) broken("a kernel that does not wait for the launch before it");
   b.fibers[b.current]->done = true;
   quit(b.warps[b.current / 32]->meeting);
   quit(b.all);
@@ -135,7 +136,7 @@ void fiber_main() {
 }
 
 void prepare(Fiber& fiber) {
-  fiber.done = false;
+  fiber.done = fiber.began = false;
   fiber.waits = nullptr;
 #if defined(__x86_64__)
   auto top = reinterpret_cast<uintptr_t>(fiber.stack.get() + kStack) / 16 * 16;
@@ -224,6 +225,7 @@ void note_copy(const void* to, const void* from, size_t bytes) {
   watched.push_back(launch);
 }
 
+void thread_begins() { block().fibers[block().current]->began = true; }
 void start_from_last(bool yes) { block().from_last = yes; }
 bool branches_run_late() { return block().from_last; }
 

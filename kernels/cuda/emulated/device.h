@@ -79,6 +79,9 @@ void note_copy(const void* to, const void* from, size_t bytes);
 // the return value holds lane i's at [64 * i].
 const uint8_t* exchange(const void* mine, size_t bytes);
 
+// What begin_kernel() of the real device does for the order of launches; a thread without it is told.
+void thread_begins();
+
 [[noreturn]] void broken(const char* what);
 
 template <class T>
@@ -153,8 +156,11 @@ inline int atomicOr(int* at, int v) {  // threads of one launch run one after th
 
 namespace vitrine::cuda {
 
+struct Stream {};
+inline void begin_kernel() { emulated::thread_begins(); }
+
 template <class... Parameters, class... Arguments>
-cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t,
+cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Stream,
                    const Arguments&... arguments) {
   emulated::note(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes);
   emulated::run_grid(grid, block, shared_bytes, [&] { kernel(arguments...); });

@@ -36,8 +36,8 @@ Result<CudaDevice> Runtime::device(int number) {
   return out;
 }
 
-Status Runtime::open(int) { return {}; }
-cudaStream_t Runtime::stream() const { return nullptr; }
+Status Runtime::open(int, bool) { return {}; }
+Stream Runtime::stream() const { return {}; }
 int* Runtime::faults() const { return &state_->faults; }
 int Runtime::take_faults() { return std::exchange(state_->faults, 0); }
 bool Runtime::recording() const { return state_->replaying && state_->replaying->seen > 0; }
