@@ -277,7 +277,7 @@ void Engine::State::admit() {
   while (!waiting.empty() && active < options.sequences &&
          static_cast<int64_t>(running.size()) < kHeldFactor * options.sequences) {
     if (!waiting.front()->cancelled && !start(*waiting.front())) return;
-    ++active;
+    active += waiting.front()->held ? 0 : 1;
     running.push_back(std::move(waiting.front()));
     waiting.pop_front();
   }

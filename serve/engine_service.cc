@@ -78,28 +78,38 @@ std::optional<Error> EngineService::failed() const {
   return failed_;
 }
 
-// Held sequences do not count: who reads slowly must not keep others out.
-bool EngineService::has_room() const {
-  if (waiting_.empty() || static_cast<int64_t>(running_.size()) >= kHeldFactor * limits_.sequences) return false;
-  const auto active =
-      std::count_if(running_.begin(), running_.end(), [](const auto& each) { return !each.second.held; });
-  return active < limits_.sequences;
+// Held sequences do not count: who reads slowly must not keep others out. Of those with room, the owner with fewest
+// running comes first; of equals, the one behind whose turn it was last.
+EngineService::Lines::iterator EngineService::next_line() {
+  struct Load {
+    int64_t active = 0, all = 0;
+  };
+  std::map<std::string, Load> loads;
+  Load total;
+  for (const auto& [sequence, entry] : running_) {
+    for (Load* load : {&total, &loads[entry.job.owner]}) {
+      ++load->all;
+      load->active += entry.held ? 0 : 1;
+    }
+  }
+  if (total.active >= limits_.sequences || total.all >= kHeldFactor * limits_.sequences) return waiting_.end();
+  auto next = waiting_.end();
+  std::pair<int64_t, bool> best;
+  for (auto at = waiting_.begin(); at != waiting_.end(); ++at) {
+    const Load load = loads[at->first];
+    // Others find a place whatever one owner holds.
+    if (load.all >= (kHeldFactor - 1) * limits_.sequences) continue;
+    const std::pair rank(load.active, at->first <= last_owner_);
+    if (next != waiting_.end() && rank >= best) continue;
+    next = at;
+    best = rank;
+  }
+  return next;
 }
 
-// Moves jobs to the engine while it has places. The owner with fewest running
-// comes first; of equals, the one behind whose turn it was last.
+// Moves jobs to the engine while it has places.
 void EngineService::admit(std::unique_lock<std::mutex>& lock) {
-  while (has_room()) {
-    std::map<std::string, size_t> load;
-    for (const auto& [sequence, entry] : running_) ++load[entry.job.owner];
-    const auto rank = [&](const std::string& owner) {
-      const auto found = load.find(owner);
-      return std::pair(found == load.end() ? size_t{0} : found->second, owner <= last_owner_);
-    };
-    auto next = waiting_.begin();
-    for (auto at = waiting_.begin(); at != waiting_.end(); ++at) {
-      if (rank(at->first) < rank(next->first)) next = at;
-    }
+  for (auto next = next_line(); next != waiting_.end(); next = next_line()) {
     Entry entry = std::move(next->second.front());
     next->second.pop_front();
     last_owner_ = next->first;
@@ -147,6 +157,33 @@ void EngineService::deliver(std::vector<SequenceOutput> outputs, std::unique_loc
   }
 }
 
+std::optional<Clock::time_point> EngineService::end_of_patience() const {
+  std::optional<Clock::time_point> first;
+  bool somebody_waits = false;
+  for (const auto& [sequence, entry] : running_) {
+    if (!entry.held) somebody_waits = true;
+    if (entry.held && (!first || entry.held_since < *first)) first = entry.held_since;
+  }
+  if (!somebody_waits || !first) return std::nullopt;
+  return *first + limits_.held;
+}
+
+void EngineService::end_longest_held(std::unique_lock<std::mutex>& lock) {
+  auto longest = running_.end();
+  for (auto at = running_.begin(); at != running_.end(); ++at) {
+    if (!at->second.held) continue;
+    if (longest == running_.end() || at->second.held_since < longest->second.held_since) longest = at;
+  }
+  if (longest == running_.end()) return;
+  engine_.cancel(longest->first);
+  const Entry entry = std::move(longest->second);
+  running_.erase(longest);
+  ++stats_.cancelled;
+  lock.unlock();
+  entry.job.on_event(ended(Error{ErrorCode::limit, "it was read too slowly while others waited for its place", {}}));
+  lock.lock();
+}
+
 void EngineService::fail_all(const Error& error, std::unique_lock<std::mutex>& lock) {
   failed_ = error;
   std::vector<Entry> entries;
@@ -173,11 +210,14 @@ void EngineService::run() {
       for (auto& [sequence, entry] : running_) {
         if (entry.id != id) continue;
         entry.held = held;
+        entry.held_since = Clock::now();
         engine_.hold(sequence, held);
       }
       for (auto& [owner, line] : waiting_) {
         for (Entry& entry : line) {
-          if (entry.id == id) entry.held = held;
+          if (entry.id != id) continue;
+          entry.held = held;
+          entry.held_since = Clock::now();
         }
       }
     }
@@ -230,7 +270,12 @@ void EngineService::run() {
     if (!idle) continue;
     stats_.other_seconds += seconds_since(idle_since);
     const auto news = [this] { return stopping_ || !cancel_.empty() || !hold_.empty(); };
-    changed_.wait(lock, [&] { return news() || has_room(); });
+    const auto wake = [&] { return news() || next_line() != waiting_.end(); };
+    if (const auto end = end_of_patience()) {
+      if (!changed_.wait_until(lock, *end, wake)) end_longest_held(lock);
+    } else {
+      changed_.wait(lock, wake);
+    }
     idle_since = Clock::now();
   }
 }

@@ -1,10 +1,15 @@
 // The engine on a thread of its own, shared by everybody who asks.
 //
 // Jobs wait per owner (API key), not in one line: whoever has fewest running is
-// next, so that a thousand requests of one key do not keep another waiting for
-// more than the sequences that run. What waits is bounded; beyond, submit() refuses.
+// next, of equals in turn, and within an owner who came first. So a thousand
+// requests of one key keep another waiting for no more than one place to become
+// free. What is held (a slow reader) takes no place, its owner's own included, but
+// no owner may hold so many that none are left for others, and who is held for long
+// gives up the cache that others need. What waits is bounded;
+// beyond, submit() refuses.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -37,6 +42,8 @@ struct ServiceLimits {
   size_t waiting = 256;           // jobs in all
   size_t waiting_per_owner = 64;  // of one owner
   int64_t sequences = 8;          // EngineOptions::sequences
+  // So long a held one keeps its part of the cache while somebody waits for room in it; then it ends with an error.
+  std::chrono::milliseconds held{10'000};
 };
 
 struct ServiceStats {
@@ -68,18 +75,24 @@ class EngineService {
     Job job;
     SequenceId sequence = 0;  // 0: not with the engine yet
     bool held = false;
+    std::chrono::steady_clock::time_point held_since{};
   };
   void run();
-  bool has_room() const;
+  using Lines = std::map<std::string, std::deque<Entry>>;  // by owner
+  // The line whose first job is next; end() when none may start now.
+  Lines::iterator next_line();
   void admit(std::unique_lock<std::mutex>& lock);
   void deliver(std::vector<SequenceOutput> outputs, std::unique_lock<std::mutex>& lock);
+  // Nobody gets on, though somebody is not held: they wait for the cache. When the one held for longest is to end.
+  std::optional<std::chrono::steady_clock::time_point> end_of_patience() const;
+  void end_longest_held(std::unique_lock<std::mutex>& lock);
   void fail_all(const Error& error, std::unique_lock<std::mutex>& lock);
 
   Engine& engine_;
   const ServiceLimits limits_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::string, std::deque<Entry>> waiting_;  // by owner
+  Lines waiting_;
   std::map<SequenceId, Entry> running_;
   std::vector<JobId> cancel_;
   std::vector<std::pair<JobId, bool>> hold_;

@@ -46,6 +46,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void submit(Result<Prepared> prepared) {
     if (responder_->gone()) return;
     if (!prepared) return fail_with(prepared.error());
+    prompts_.resize(prepared->requests.size() / static_cast<size_t>(request_.choices));
     for (Request& request : prepared->requests) {
       request.cache_salt = owner_;
       const size_t index = answers_.size();
@@ -76,8 +77,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
     }
     if (!event.output.tokens.empty() && first_token_ == Clock::time_point()) first_token_ = Clock::now();
     if (event.output.finished) {
-      totals_.prompt_tokens = event.usage.prompt_tokens;  // of all choices the same, counted once
-      totals_.cached_tokens = std::max(totals_.cached_tokens, event.usage.cached_tokens);
+      // Of all answers to one prompt the same, counted once.
+      SequenceUsage& prompt = prompts_[index / static_cast<size_t>(request_.choices)];
+      prompt.prompt_tokens = event.usage.prompt_tokens;
+      prompt.cached_tokens = std::max(prompt.cached_tokens, event.usage.cached_tokens);
       totals_.generated_tokens += event.usage.generated_tokens;
       --left_;
     }
@@ -123,6 +126,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
     totals_.prompt_ns = ns(first_token_ - started_);
     totals_.generate_ns = ns(now - first_token_);
     totals_.total_ns = ns(now - started_);
+    for (const SequenceUsage& prompt : prompts_) {
+      totals_.prompt_tokens += prompt.prompt_tokens;
+      totals_.cached_tokens += prompt.cached_tokens;
+    }
     for (const Answer& answer : answers_) totals_.reasoning_tokens += answer.reasoning_tokens();
     if (request_.stream) {
       send_event(writer_->end(totals_));
@@ -175,6 +182,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::vector<JobId> jobs_;
   std::vector<Answer> answers_;
   std::vector<Delta> whole_;
+  std::vector<SequenceUsage> prompts_;  // of each prompt
   AnswerTotals totals_;
   size_t left_ = 0;
   bool begun_ = false, ended_ = false, held_ = false;

@@ -57,15 +57,16 @@ class ModelRoutes {
     head.created = std::time(nullptr);
     head.created_text = to_rfc3339({head.created * 1'000'000'000});
     head.id = random_id(form == Form::openai_completion ? "cmpl-" : "chatcmpl-");
-    if (!openai && !request->text && request->messages.is_none()) return loaded(call, head, form == Form::ollama_chat);
+    if (!openai && request->texts.empty() && request->messages.is_none())
+      return loaded(call, head, form == Form::ollama_chat);
     std::unique_ptr<AnswerWriter> writer;
     switch (form) {
       case Form::openai_chat: writer = openai_chat_writer(head, *request, context_.engine.tokenizer()); break;
       case Form::openai_completion:
         writer = openai_completion_writer(head, *request, context_.engine.tokenizer());
         break;
-      case Form::ollama_chat: writer = ollama_writer(head, true); break;
-      case Form::ollama_generate: writer = ollama_writer(head, false); break;
+      case Form::ollama_chat: writer = ollama_writer(head, *request, context_.engine.tokenizer(), true); break;
+      case Form::ollama_generate: writer = ollama_writer(head, *request, context_.engine.tokenizer(), false); break;
     }
     generate(context_, api, std::move(*request), std::move(writer), call.owner, call.responder, call.headers);
   }

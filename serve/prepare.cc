@@ -68,6 +68,17 @@ Result<ChatPrompt> render(const Engine& engine, const ChatRequest& request) {
   return prompt;
 }
 
+Result<std::vector<TokenId>> encode_text(const Engine& engine, const std::string& text) {
+  if (const Status status = check_size(engine, text.size()); !status) return tl::make_unexpected(status.error());
+  const Tokenizer& tokenizer = engine.tokenizer();
+  auto tokens = tokenizer.encode(text, {.added = AddedTokens::all, .add_bos = tokenizer.add_bos()});
+  if (!tokens) return tokens;
+  // An empty text: the model starts by itself, behind its BOS where it has one.
+  if (tokens->empty() && tokenizer.bos()) tokens->push_back(*tokenizer.bos());
+  if (tokens->empty()) return fail(ErrorCode::usage, "is empty", "prompt");
+  return tokens;
+}
+
 Result<GrammarPointer> call_grammar(const ChatRequest& request, ToolStyle style) {
   CallGrammar calls;
   for (const Tool& tool : request.tool_list) {
@@ -90,17 +101,13 @@ Result<Prepared> prepare(const Engine& engine, const ChatRequest& request) {
   Prepared out;
   Request base;
   bool inside_reasoning = false;
-  if (request.text) {
-    if (const Status status = check_size(engine, request.text->size()); !status) {
-      return tl::make_unexpected(status.error());
+  std::vector<std::vector<TokenId>> prompts;
+  if (!request.texts.empty()) {
+    for (const std::string& text : request.texts) {
+      auto tokens = encode_text(engine, text);
+      if (!tokens) return tl::make_unexpected(tokens.error());
+      prompts.push_back(std::move(*tokens));
     }
-    auto tokens =
-        engine.tokenizer().encode(*request.text, {.added = AddedTokens::all, .add_bos = engine.tokenizer().add_bos()});
-    if (!tokens) return tl::make_unexpected(tokens.error());
-    base.prompt = std::move(*tokens);
-    // An empty text: the model starts by itself, behind its BOS where it has one.
-    if (base.prompt.empty() && engine.tokenizer().bos()) base.prompt.push_back(*engine.tokenizer().bos());
-    if (base.prompt.empty()) return fail(ErrorCode::usage, "is empty", "prompt");
   } else {
     if (request.tool_choice != Choice::none) {
       out.answer.tools = find_tool_style(engine.chat_template_source());
@@ -111,7 +118,7 @@ Result<Prepared> prepare(const Engine& engine, const ChatRequest& request) {
     }
     auto prompt = render(engine, request);
     if (!prompt) return tl::make_unexpected(prompt.error());
-    base.prompt = std::move(prompt->ids);
+    prompts.push_back(std::move(prompt->ids));
     inside_reasoning = prompt->opens_reasoning;
   }
   base.sampling = request.sampling;
@@ -142,9 +149,12 @@ Result<Prepared> prepare(const Engine& engine, const ChatRequest& request) {
   out.answer.parallel_calls = request.parallel_calls;
   out.answer.logprobs = request.sampling.top_logprobs >= 0;
   const uint64_t seed = request.seed.value_or(random_seed());
-  for (int64_t i = 0; i < request.choices; ++i) {
-    out.requests.push_back(base);
-    out.requests.back().sampling.seed = seed + static_cast<uint64_t>(i);
+  for (std::vector<TokenId>& prompt : prompts) {
+    base.prompt = std::move(prompt);
+    for (int64_t i = 0; i < request.choices; ++i) {
+      out.requests.push_back(base);
+      out.requests.back().sampling.seed = seed + static_cast<uint64_t>(i);  // whatever prompts stand before it
+    }
   }
   return out;
 }

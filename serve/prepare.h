@@ -8,7 +8,7 @@
 namespace vitrine::serve {
 
 struct Prepared {
-  std::vector<Request> requests;  // one per choice
+  std::vector<Request> requests;  // one per answer, in the order of their indices
   Answer::Options answer;
 };
 

@@ -4,7 +4,9 @@ bench_serve.py PROGRAM BUILD_FOLDER MODEL [--json] [--rounds N] [--threads N]
 
 Each round runs both servers in turn; every stream is a completion of the same prompts with the same number of tokens.
 Printed: tokens/s in all, time to the first token, time between tokens (p50, p99), fairness (Jain's index of the streams'
-rates: 1 = all alike), the part of the engine's thread's time that is no step, and the ratio at 8 streams.
+rates from request to last token, waiting included: 1 = all alike; first come, first served, 64 streams on 8 places have
+0.60, see queue_index()), the part of the engine's thread's time that is no step, and the ratio at 8 streams. Then fairness
+between keys: one key with 57 streams, and seven with one each that ask a moment later.
 """
 import argparse
 import http.client
@@ -14,6 +16,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -26,15 +29,16 @@ PROMPT = ("Chapter {}. The harbour lay still in the morning, and the ships that 
 
 
 class Stream(threading.Thread):
-    def __init__(self, port, model, number):
+    def __init__(self, port, model, number, key=""):
         super().__init__()
-        self.port, self.model, self.number, self.times = port, model, number, []
+        self.port, self.model, self.number, self.key, self.times = port, model, number, key, []
 
     def run(self):
         body = {"model": self.model, "prompt": PROMPT.format(self.number), "max_tokens": TOKENS, "temperature": 0, "stream": True}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         self.start_time = time.monotonic()
-        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+        connection.request("POST", "/v1/completions", json.dumps(body),
+                           {"Content-Type": "application/json", "Authorization": "Bearer " + self.key})
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()
         for line in answer:
@@ -62,6 +66,26 @@ def load(port, model, streams):
             "first_ms_p99": 1e3 * percentile([t.times[0] - t.start_time for t in threads if t.times], 0.99),
             "gap_ms_p50": 1e3 * percentile(gaps, 0.5), "gap_ms_p99": 1e3 * percentile(gaps, 0.99),
             "fairness": sum(rates) ** 2 / (len(rates) * sum(rate * rate for rate in rates))}
+
+
+def queue_index(streams, places):
+    """Jain's index of streams that come at once and are served in turn: a stream's rate is 1 / (rounds it waits + 1)."""
+    rates = [1 / (i // places + 1) for i in range(streams)]
+    return sum(rates) ** 2 / (len(rates) * sum(rate * rate for rate in rates))
+
+
+def load_keys(port, model, keys):
+    """One key asks for 57 answers at once, then each other key for one."""
+    greedy = [Stream(port, model, i, keys[0]) for i in range(57)]
+    [thread.start() for thread in greedy]
+    while not any(thread.times for thread in greedy):
+        time.sleep(0.01)
+    modest = [Stream(port, model, 57 + i, key) for i, key in enumerate(keys[1:])]
+    [thread.start() for thread in modest]
+    [thread.join() for thread in greedy + modest]
+    wait = lambda threads, share: 1e3 * percentile([t.times[0] - t.start_time for t in threads], share)
+    return {"greedy_first_ms_p50": wait(greedy, 0.5), "greedy_first_ms_most": wait(greedy, 1), "others_first_ms_p50": wait(modest, 0.5),
+            "others_first_ms_most": wait(modest, 1)}
 
 
 def metrics(port):
@@ -109,6 +133,16 @@ def main():
             step = after["step_seconds_total"] - before["step_seconds_total"]
             round_["overhead"] = (after["step_overhead_seconds_total"] - before["step_overhead_seconds_total"]) / step
             server.stop()
+        keys = [f"bench-key-{i:02}-0123456789" for i in range(8)]
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("\n".join(keys) + "\n")
+            file.flush()
+            with Server(options.program, options.model, "--sequences", "8", "--context", "512", "--threads", str(options.threads),
+                        "--queue", "256", "--api-keys", file.name) as server:
+                round_["keys"] = load_keys(server.port, server.name, keys)
+                server.stop()
+        print("keys: first token of 57 streams of one key {greedy_first_ms_p50:.0f} ms (most {greedy_first_ms_most:.0f}), of seven others' "
+              "{others_first_ms_p50:.0f} ms (most {others_first_ms_most:.0f})".format(**round_["keys"]), file=sys.stderr)
         with Peer(options.build, options.model, 8, options.threads) as peer:
             load(peer.port, "llama.cpp", 1)
             for streams in options.streams:

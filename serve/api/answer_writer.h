@@ -7,6 +7,10 @@
 #include "serve/api/answer.h"
 #include "serve/api/chat_request.h"
 
+namespace vitrine {
+class JsonWriter;
+}
+
 namespace vitrine::serve {
 
 struct AnswerTotals {
@@ -44,7 +48,12 @@ std::unique_ptr<AnswerWriter> openai_chat_writer(AnswerHead head, const ChatRequ
                                                  const Tokenizer& tokenizer);
 std::unique_ptr<AnswerWriter> openai_completion_writer(AnswerHead head, const ChatRequest& request,
                                                        const Tokenizer& tokenizer);
-std::unique_ptr<AnswerWriter> ollama_writer(AnswerHead head, bool chat);
+std::unique_ptr<AnswerWriter> ollama_writer(AnswerHead head, const ChatRequest& request, const Tokenizer& tokenizer,
+                                            bool chat);
+
+// A list of {token, logprob, bytes, top_logprobs}: OpenAI's chat and Ollama have the same. What ends the answer is no
+// part of it.
+void write_logprob_list(JsonWriter& json, const Tokenizer& tokenizer, const std::vector<Sampled>& tokens);
 
 // {"error": …} in either API's form, for errors before an answer has begun.
 std::string openai_error(const Error& error, int status, std::string_view code = {});

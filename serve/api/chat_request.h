@@ -1,6 +1,7 @@
 // What any of the APIs asks for, checked and in one form.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,10 +25,10 @@ struct ChatRequest {
 
   std::string model;  // as the client spelled it
 
-  // One of the two: a conversation, or a text to continue as it is.
-  ChatValue messages;               // a list, as chat templates take it
-  std::optional<std::string> text;  // …, with its control tokens read as such when raw
-  std::string echoed;          // completions with `echo`: the prompt, in front of the answer
+  // One of the two: a conversation, or texts to continue as they are, each for itself, control tokens read as such.
+  ChatValue messages;              // a list, as chat templates take it
+  std::vector<std::string> texts;  // completions with a list of prompts have several
+  bool echo = false;               // completions: each answer begins with its prompt
 
   ChatValue tools;  // as the client sent them, for the template; none without
   std::vector<Tool> tool_list;
@@ -40,13 +41,15 @@ struct ChatRequest {
   std::optional<uint64_t> seed;  // choice i gets seed + i; without, a random one
   int64_t max_tokens = 0;        // 0: what the context holds
   std::vector<std::string> stop;
-  int64_t choices = 1;
+  int64_t choices = 1;  // of the conversation, or of each text: answer i of text t has index t * choices + i
   Format format = Format::text;
   std::string schema;  // json_schema
 
   bool stream = false;
   bool include_usage = false;  // a last chunk with the counts (OpenAI)
   bool split_reasoning = true;
+
+  size_t answers() const { return std::max<size_t>(texts.size(), 1) * static_cast<size_t>(choices); }
 };
 
 // Bodies of POST /v1/chat/completions and /v1/completions. Errors are usage (400), naming the

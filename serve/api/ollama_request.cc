@@ -73,7 +73,9 @@ void read_common(Members& members, ChatRequest& request) {
     request.template_variables.emplace_back("enable_thinking", on);
     request.template_variables.emplace_back("thinking", on);
   }
-  members.ignore({"keep_alive", "logprobs", "top_logprobs", "truncate", "shift"});
+  const auto top = members.integer("top_logprobs", 0, 20);
+  if (members.flag("logprobs").value_or(false)) request.sampling.top_logprobs = static_cast<int32_t>(top.value_or(0));
+  members.ignore({"keep_alive", "truncate", "shift"});
 }
 
 }  // namespace
@@ -122,7 +124,7 @@ Result<ChatRequest> read_ollama_generate(std::string_view body) {
   if (members.failed()) return members.error();
   if (prompt.empty()) return request;
   if (raw) {
-    request.text = prompt;
+    request.texts = {prompt};
     request.split_reasoning = false;
     return request;
   }

@@ -7,7 +7,8 @@ namespace {
 
 class OllamaWriter : public AnswerWriter {
  public:
-  OllamaWriter(AnswerHead head, bool chat) : head_(std::move(head)), chat_(chat) {}
+  OllamaWriter(AnswerHead head, const ChatRequest& request, const Tokenizer& tokenizer, bool chat)
+      : head_(std::move(head)), tokenizer_(tokenizer), logprobs_(request.sampling.top_logprobs >= 0), chat_(chat) {}
 
   std::string_view content_type(bool stream) const override {
     return stream ? "application/x-ndjson" : "application/json; charset=utf-8";
@@ -15,11 +16,13 @@ class OllamaWriter : public AnswerWriter {
 
   std::string event(const Delta& delta, int64_t) override {
     if (delta.finish) finish_ = *delta.finish;
+    tokens_.insert(tokens_.end(), delta.tokens.begin(), delta.tokens.end());
     if (delta.content.empty() && delta.reasoning.empty() && delta.calls.empty()) return {};
     std::string out;
     JsonWriter json(out);
     begin(json);
     write_text(json, delta);
+    write_logprobs(json);
     json.key("done").boolean(false).end();
     return out + "\n";
   }
@@ -30,6 +33,7 @@ class OllamaWriter : public AnswerWriter {
 
   std::string body(const std::vector<Delta>& whole, const AnswerTotals& totals) override {
     finish_ = whole.front().finish.value_or("stop");
+    tokens_ = whole.front().tokens;
     return line(whole.front(), totals);
   }
 
@@ -61,11 +65,20 @@ class OllamaWriter : public AnswerWriter {
     json.end();
   }
 
-  std::string line(const Delta& delta, const AnswerTotals& totals) const {
+  // Of the tokens since the last line: one without text yet (part of a character, of a call) comes with the next.
+  void write_logprobs(JsonWriter& json) {
+    if (!logprobs_ || tokens_.empty()) return;
+    json.key("logprobs");
+    write_logprob_list(json, tokenizer_, tokens_);
+    tokens_.clear();
+  }
+
+  std::string line(const Delta& delta, const AnswerTotals& totals) {
     std::string out;
     JsonWriter json(out);
     begin(json);
     write_text(json, delta);
+    write_logprobs(json);
     json.key("done").boolean(true).key("done_reason").plain(finish_ == "length" ? "length" : "stop");
     json.key("total_duration").number(totals.total_ns).key("load_duration").number(0);
     json.key("prompt_eval_count").number(totals.prompt_tokens).key("prompt_eval_duration").number(totals.prompt_ns);
@@ -74,14 +87,17 @@ class OllamaWriter : public AnswerWriter {
   }
 
   const AnswerHead head_;
-  const bool chat_;
+  const Tokenizer& tokenizer_;
+  const bool logprobs_, chat_;
+  std::vector<Sampled> tokens_;  // not written yet
   std::string finish_ = "stop";
 };
 
 }  // namespace
 
-std::unique_ptr<AnswerWriter> ollama_writer(AnswerHead head, bool chat) {
-  return std::make_unique<OllamaWriter>(std::move(head), chat);
+std::unique_ptr<AnswerWriter> ollama_writer(AnswerHead head, const ChatRequest& request, const Tokenizer& tokenizer,
+                                            bool chat) {
+  return std::make_unique<OllamaWriter>(std::move(head), request, tokenizer, chat);
 }
 
 std::string ollama_error(const Error& error) {

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kMost = 1'000'000'000'000;
 constexpr size_t kMaxStops = 16, kMaxStopBytes = 1024;
+constexpr size_t kMaxAnswers = 64;  // of one request: prompts times n
 
 void read_stop(Members& members, ChatRequest& request) {
   const ChatValue* stop = members.any("stop");
@@ -133,6 +134,28 @@ void read_tool_choice(Members& members, ChatRequest& request) {
   }
 }
 
+// One text, or a list of them. Lists of token ids are for tokenizers that clients cannot know here.
+void read_prompts(Members& members, ChatRequest& request) {
+  const ChatValue* prompt = members.any("prompt");
+  if (prompt == nullptr) return members.refuse("prompt", "is missing");
+  const ChatList one = {*prompt};
+  const ChatList& prompts = prompt->as_list() != nullptr ? *prompt->as_list() : one;
+  if (prompts.empty()) return members.refuse("prompt", "must hold at least one text");
+  for (const ChatValue& text : prompts) {
+    if (text.as_string() == nullptr) {
+      const bool tokens = text.as_integer() != nullptr || text.as_list() != nullptr;
+      return tokens ? members.refuse("prompt", "token ids are not supported: send texts", ErrorCode::unsupported)
+                    : members.refuse("prompt", "must be a text or a list of texts");
+    }
+    if (request.texts.size() == kMaxAnswers) break;
+    request.texts.push_back(*text.as_string());
+  }
+  if (prompts.size() * static_cast<size_t>(request.choices) > kMaxAnswers) {
+    members.refuse("prompt", fmt::format("{} prompts with n = {} are more than {} answers", prompts.size(),
+                                         request.choices, kMaxAnswers));
+  }
+}
+
 }  // namespace
 
 Result<ChatRequest> read_openai_chat(std::string_view body) {
@@ -194,21 +217,17 @@ Result<ChatRequest> read_openai_completion(std::string_view body) {
   request.model = members.text("model").value_or("");
   request.split_reasoning = false;
   request.tool_choice = ChatRequest::ToolChoice::none;
-  const ChatValue* prompt = members.any("prompt");
-  if (prompt != nullptr && prompt->as_list() != nullptr && prompt->as_list()->size() == 1) {
-    prompt = &prompt->as_list()->front();
-  }
-  if (prompt == nullptr || prompt->as_string() == nullptr) {
-    members.refuse("prompt", "must be one text");
-  } else {
-    request.text = *prompt->as_string();
-  }
   read_sampling(members, request);
+  read_prompts(members, request);
   read_format(members, request);
   request.max_tokens = members.integer("max_tokens", 0, kMost).value_or(16);  // as OpenAI's default
   if (request.max_tokens == 0) members.refuse("max_tokens", "must be at least 1");
   if (const auto top = members.integer("logprobs", 0, 20)) request.sampling.top_logprobs = static_cast<int32_t>(*top);
-  if (members.flag("echo").value_or(false) && request.text) request.echoed = *request.text;
+  request.echo = members.flag("echo").value_or(false);
+  if (request.echo && request.sampling.top_logprobs >= 0) {
+    members.refuse("echo", "is not supported with logprobs: those of the prompt are not computed",
+                   ErrorCode::unsupported);
+  }
   if (members.integer("best_of", 1, 16).value_or(1) > request.choices) {
     members.refuse("best_of", "is not supported: ask for n answers and choose", ErrorCode::unsupported);
   }

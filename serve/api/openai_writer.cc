@@ -33,13 +33,6 @@ void write_usage(JsonWriter& json, const AnswerTotals& totals) {
   json.end();
 }
 
-void write_token(JsonWriter& json, const Tokenizer& tokenizer, TokenId id, float logprob) {
-  const std::string_view bytes = tokenizer.bytes(id);
-  json.key("token").string(bytes).key("logprob").real(logprob).key("bytes").begin_array();
-  for (const char byte : bytes) json.number(static_cast<unsigned>(static_cast<unsigned char>(byte)));
-  json.end_array();
-}
-
 // What both endpoints share: events framed as Server-Sent Events, counts at the end.
 class OpenAiWriter : public AnswerWriter {
  public:
@@ -48,7 +41,7 @@ class OpenAiWriter : public AnswerWriter {
         tokenizer_(tokenizer),
         usage_(request.include_usage),
         logprobs_(request.sampling.top_logprobs >= 0),
-        begun_(static_cast<size_t>(request.choices)) {}
+        begun_(request.answers()) {}
 
   std::string_view content_type(bool stream) const override {
     return stream ? "text/event-stream" : "application/json";
@@ -125,7 +118,7 @@ class OpenAiWriter : public AnswerWriter {
 class ChatWriter : public OpenAiWriter {
  public:
   ChatWriter(AnswerHead head, const ChatRequest& request, const Tokenizer& tokenizer)
-      : OpenAiWriter(std::move(head), request, tokenizer), calls_(static_cast<size_t>(request.choices)) {}
+      : OpenAiWriter(std::move(head), request, tokenizer), calls_(request.answers()) {}
 
  private:
   void begin(JsonWriter& json, bool chunk) const override {
@@ -176,20 +169,9 @@ class ChatWriter : public OpenAiWriter {
   }
 
   void write_logprobs(JsonWriter& json, const std::vector<Sampled>& tokens) const {
-    json.key("logprobs").begin().key("content").begin_array();
-    for (const Sampled& token : tokens) {
-      if (tokenizer_.ends_generation(token.id)) continue;
-      json.begin();
-      write_token(json, tokenizer_, token.id, token.logprob);
-      json.key("top_logprobs").begin_array();
-      for (const TokenLogprob& other : token.top) {
-        json.begin();
-        write_token(json, tokenizer_, other.id, other.logprob);
-        json.end();
-      }
-      json.end_array().end();
-    }
-    json.end_array().key("refusal").null().end();
+    json.key("logprobs").begin().key("content");
+    write_logprob_list(json, tokenizer_, tokens);
+    json.key("refusal").null().end();
   }
 
   std::vector<int64_t> calls_;  // given so far, of each choice
@@ -199,8 +181,9 @@ class CompletionWriter : public OpenAiWriter {
  public:
   CompletionWriter(AnswerHead head, const ChatRequest& request, const Tokenizer& tokenizer)
       : OpenAiWriter(std::move(head), request, tokenizer),
-        echo_(request.echoed),
-        offsets_(static_cast<size_t>(request.choices)) {}
+        prompts_(request.echo ? request.texts : std::vector<std::string>()),
+        choices_(static_cast<size_t>(request.choices)),
+        offsets_(request.answers()) {}
 
  private:
   void begin(JsonWriter& json, bool) const override {
@@ -208,7 +191,8 @@ class CompletionWriter : public OpenAiWriter {
     json.key("created").number(head_.created).key("model").string(head_.model);
   }
   void write_part(JsonWriter& json, const Delta& delta, int64_t index) override {
-    const std::string text = (begins(index) ? echo_ : std::string()) + delta.content;
+    const bool echoes = begins(index) && !prompts_.empty();
+    const std::string text = (echoes ? prompts_[static_cast<size_t>(index) / choices_] : std::string()) + delta.content;
     json.begin().key("text").string(text).key("index").number(index).key("logprobs");
     logprobs_ ? write_logprobs(json, delta.tokens, index) : void(json.null());
     write_finish(json, delta);
@@ -236,11 +220,35 @@ class CompletionWriter : public OpenAiWriter {
     json.end_array().end();
   }
 
-  const std::string echo_;
-  std::vector<size_t> offsets_;  // in the text, of each choice
+  const std::vector<std::string> prompts_;  // with `echo`
+  const size_t choices_;                    // of each prompt
+  std::vector<size_t> offsets_;             // in the text, of each choice
 };
 
 }  // namespace
+
+void write_logprob_list(JsonWriter& json, const Tokenizer& tokenizer, const std::vector<Sampled>& tokens) {
+  const auto write_token = [&](TokenId id, float logprob) {
+    const std::string_view bytes = tokenizer.bytes(id);
+    json.key("token").string(bytes).key("logprob").real(logprob).key("bytes").begin_array();
+    for (const char byte : bytes) json.number(static_cast<unsigned>(static_cast<unsigned char>(byte)));
+    json.end_array();
+  };
+  json.begin_array();
+  for (const Sampled& token : tokens) {
+    if (tokenizer.ends_generation(token.id)) continue;
+    json.begin();
+    write_token(token.id, token.logprob);
+    json.key("top_logprobs").begin_array();
+    for (const TokenLogprob& other : token.top) {
+      json.begin();
+      write_token(other.id, other.logprob);
+      json.end();
+    }
+    json.end_array().end();
+  }
+  json.end_array();
+}
 
 std::unique_ptr<AnswerWriter> openai_chat_writer(AnswerHead head, const ChatRequest& request,
                                                  const Tokenizer& tokenizer) {

@@ -13,6 +13,46 @@ using ::testing::HasSubstr;
 
 std::string wrong(Result<ChatRequest> request) { return request ? "accepted" : request.error().to_string(); }
 
+TEST(OpenAi, CompletionsTakeOnePromptOrSeveral) {
+  const auto read = [](const std::string& more) { return read_openai_completion(R"({"model": "m", )" + more + "}"); };
+  EXPECT_EQ(read(R"("prompt": "a")")->texts, (std::vector<std::string>{"a"}));
+  const auto several = read(R"("prompt": ["a", "", "c"], "n": 2)");
+  ASSERT_TRUE(several);
+  EXPECT_EQ(several->texts, (std::vector<std::string>{"a", "", "c"}));
+  EXPECT_EQ(several->answers(), 6u);
+  const auto refused = [&](const std::string& more, const std::string& name, const std::string& why) {
+    const auto request = read(more);
+    ASSERT_FALSE(request) << more;
+    EXPECT_EQ(request.error().where, name) << more;
+    EXPECT_NE(request.error().message.find(why), std::string::npos) << request.error().message;
+  };
+  refused(R"("n": 1)", "prompt", "missing");
+  refused(R"("prompt": [])", "prompt", "at least one");
+  refused(R"("prompt": [1, 2, 3])", "prompt", "token ids");
+  refused(R"("prompt": [[1, 2], [3]])", "prompt", "token ids");
+  refused(R"("prompt": ["a", true])", "prompt", "a list of texts");
+  refused(R"("prompt": ["a", "b", "c", "d", "e"], "n": 13)", "prompt", "64 answers");
+  refused(R"("prompt": "a", "echo": true, "logprobs": 1)", "echo", "logprobs");
+  std::string many = R"("prompt": ["a")";
+  for (int i = 0; i < 64; ++i) many += R"(,"a")";
+  refused(many + "]", "prompt", "65 prompts");
+}
+
+TEST(Ollama, LogprobsAreAskedForByNameAndBounded) {
+  const auto read = [](const std::string& more) {
+    return read_ollama_generate(R"({"model": "m", "prompt": "x")" + more + "}");
+  };
+  EXPECT_EQ(read("")->sampling.top_logprobs, -1);
+  EXPECT_EQ(read(R"(, "logprobs": true)")->sampling.top_logprobs, 0);
+  EXPECT_EQ(read(R"(, "logprobs": true, "top_logprobs": 20)")->sampling.top_logprobs, 20);
+  EXPECT_EQ(read(R"(, "logprobs": false, "top_logprobs": 5)")->sampling.top_logprobs, -1);
+  for (const char* wrong : {R"(, "top_logprobs": 21)", R"(, "top_logprobs": -1)", R"(, "logprobs": 3)"}) {
+    const auto request = read(wrong);
+    ASSERT_FALSE(request) << wrong;
+    EXPECT_NE(request.error().where.find("logprobs"), std::string::npos);
+  }
+}
+
 TEST(OpenAiRequest, ReadsWhatClientsSend) {
   const auto request = read_openai_chat(R"({"model": "m", "messages": [
       {"role": "developer", "content": "Be short."},
@@ -99,7 +139,8 @@ TEST(OllamaRequest, Reads) {
   ASSERT_TRUE(made);
   EXPECT_EQ(to_json(made->messages), R"([{"role":"system","content":"s"},{"role":"user","content":"x"}])");
   EXPECT_TRUE(made->stream);
-  EXPECT_EQ(read_ollama_generate(R"({"model": "m", "prompt": "x", "raw": true})")->text, "x");
+  EXPECT_EQ(read_ollama_generate(R"({"model": "m", "prompt": "x", "raw": true})")->texts,
+            (std::vector<std::string>{"x"}));
   EXPECT_THAT(wrong(read_ollama_chat(R"({"model": "m", "messages": [], "options": {"num_predict": 1e99}})")),
               HasSubstr("options.num_predict"));
   EXPECT_THAT(wrong(read_ollama_generate(R"({"model": "m", "prompt": "x", "images": ["aGk="]})")), HasSubstr("images"));

@@ -132,6 +132,24 @@ def test_completion(client):
     assert echo.choices[0].text.startswith("Once")
 
 
+def test_prompts(client):
+    """A list of prompts: answer i of prompt p is choice p * n + i, and what it is does not depend on the others."""
+    prompts, ask = ["Once upon a time", "The capital of France is", "1, 2, 3,"], {"model": "test-model", "max_tokens": 8, "seed": 11}
+    alone = [client.completions.create(prompt=prompt, n=2, **ask) for prompt in prompts]
+    together = client.completions.create(prompt=prompts, n=2, echo=True, **ask)
+    assert [choice.index for choice in together.choices] == list(range(6))
+    wanted = [prompts[p] + choice.text for p, answer in enumerate(alone) for choice in answer.choices]
+    assert [choice.text for choice in together.choices] == wanted, (together, wanted)
+    assert together.usage.prompt_tokens == sum(answer.usage.prompt_tokens for answer in alone)
+    assert together.usage.completion_tokens == sum(answer.usage.completion_tokens for answer in alone) == 48
+    texts = [""] * 6
+    for event in client.completions.create(prompt=prompts, n=2, echo=True, stream=True, **ask):
+        for choice in event.choices:
+            texts[choice.index] += choice.text
+    assert texts == wanted, texts
+    assert "token ids" in str(refused(openai.BadRequestError, lambda: client.completions.create(prompt=[1, 2, 3], **ask)))
+
+
 def test_refusals(client):
     assert "nope" in str(refused(openai.NotFoundError, lambda: chat(client, model="nope")))
     for name, value in [("temperature", 1000000000), ("top_p", -1), ("n", 1000000000), ("top_logprobs", 1000000000),
@@ -198,6 +216,22 @@ def test_ollama(url):
     assert text == whole.message.content
     made = client.generate(model="test-model", prompt="Name three colours.", options=options)
     assert made.response == whole.message.content
+    logprobs = client.chat(model="test-model", messages=ASK, options=options, logprobs=True, top_logprobs=3).logprobs
+    assert "".join(token.token for token in logprobs) == whole.message.content and len(logprobs) == 4, logprobs
+    for token in logprobs:
+        assert [token.token, token.logprob] == [token.top_logprobs[0].token, token.top_logprobs[0].logprob] and token.logprob <= 0
+        assert len(token.top_logprobs) == 3 and token.top_logprobs[1].logprob >= token.top_logprobs[2].logprob
+    streamed = [token for part in client.chat(model="test-model", messages=ASK, options=options, logprobs=True, top_logprobs=3, stream=True)
+                for token in part.logprobs or []]
+    assert streamed == list(logprobs), streamed
+    made = client.generate(model="test-model", prompt="Name three colours.", options=options, logprobs=True)
+    assert [token.token for token in made.logprobs] == [token.token for token in logprobs] and not made.logprobs[0].top_logprobs
+    assert client.generate(model="test-model", prompt="Name three colours.", options=options).logprobs is None
+    try:
+        client.chat(model="test-model", messages=ASK, logprobs=True, top_logprobs=21)
+        raise AssertionError("no error")
+    except ollama.ResponseError as error:
+        assert error.status_code == 400 and "top_logprobs" in str(error)
     schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["n"], "additionalProperties": False}
     value = json.loads(client.chat(model="test-model", messages=ASK, format=schema, options={"temperature": 0}).message.content)
     assert 0 <= value["n"] <= 9
@@ -212,7 +246,7 @@ def main():
     with Server(PROGRAM, MODEL, "--chat-template", HERMES, "--context", "2048") as server:
         client = openai.OpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0)
         for test in [test_models, test_chat, test_stream_equals_whole, test_several_choices, test_stop_and_bias, test_json,
-                     test_tools, test_completion, test_refusals, test_together]:
+                     test_tools, test_completion, test_prompts, test_refusals, test_together]:
             test(client)
             print("ok", test.__name__, flush=True)
         test_leaving(client, server.url)

@@ -120,6 +120,78 @@ TEST_F(ServiceTest, AThousandOfOneKeyDoNotHoldUpAnother) {
   for (const auto& [name, count] : record_.tokens) EXPECT_EQ(count, 30) << name;
 }
 
+// Four keys at once, eight jobs each, two places: the keys take turns, and within a key who came first is served first.
+TEST_F(ServiceTest, KeysTakeTurnsAndWithinAKeyItIsWhoCameFirst) {
+  start({.waiting = 100, .waiting_per_owner = 100, .sequences = 2});
+  const auto first = submit("first", "first", 4000), second = submit("second", "second", 4000);
+  ASSERT_TRUE(eventually([&] { return record_.tokens["first"] > 0 && record_.tokens["second"] > 0; }));
+  for (const char* key : {"a", "b", "c", "d"}) {
+    for (int i = 0; i < 8; ++i) ASSERT_TRUE(submit(key + std::to_string(i), key, 20));
+  }
+  service_->cancel(*first);
+  service_->cancel(*second);
+  ASSERT_TRUE(eventually([&] { return record_.finished.size() == 34; }));
+  std::map<char, int> done;
+  for (size_t i = 2; i < record_.finished.size(); ++i) {
+    const std::string& name = record_.finished[i];
+    EXPECT_EQ(name, name[0] + std::to_string(done[name[0]])) << "out of its turn";
+    ++done[name[0]];
+    for (const char other : {'a', 'b', 'c', 'd'}) {
+      EXPECT_LE(done[name[0]], done[other] + 2) << name << " before its turn, " << other << " waits";
+    }
+  }
+}
+
+// One key's slow readers: neither its own next request nor other keys wait for them.
+TEST_F(ServiceTest, WhoIsHeldKeepsNobodyOutNorTakesAllPlaces) {
+  start({.waiting = 100, .waiting_per_owner = 100, .sequences = 2}, 65536);
+  std::vector<JobId> slow;
+  for (int i = 0; i < 20; ++i) {
+    const auto id = submit("slow" + std::to_string(i), "a", 4000);
+    ASSERT_TRUE(id);
+    service_->hold(*id, true);
+    slow.push_back(*id);
+  }
+  // Three times the places at most are one key's, held ones included; the last is another's.
+  ASSERT_TRUE(eventually([&] { return service_->stats().running == 6; }));
+  ASSERT_TRUE(submit("other", "b", 20));
+  ASSERT_TRUE(eventually([&] { return record_.how.count("other") > 0; }));
+  EXPECT_EQ(service_->stats().running, 6u);
+  // Its own next one, while keys that have nothing running keep coming.
+  for (size_t i = 3; i < slow.size(); ++i) service_->cancel(slow[i]);
+  ASSERT_TRUE(eventually([&] { return service_->stats().running == 3; }));
+  ASSERT_TRUE(submit("next", "a", 20));
+  for (int i = 0; i < 6; ++i) {
+    for (const char* key : {"x", "y", "z"}) ASSERT_TRUE(submit(key + std::to_string(i), key, 20));
+  }
+  ASSERT_TRUE(eventually([&] { return record_.how.count("next") > 0 && record_.how.count("z5") > 0; }));
+  const auto place = [&](const char* name) {
+    return std::find(record_.finished.begin(), record_.finished.end(), name) - record_.finished.begin();
+  };
+  EXPECT_LT(place("next"), place("x3"));
+  const int before = tokens("slow0");
+  service_->hold(slow[0], false);
+  EXPECT_TRUE(eventually([&] { return record_.tokens["slow0"] > before; }));
+}
+
+// The cache holds two of these answers. Two slow readers have it; who waits for room gets it when their time is over.
+TEST_F(ServiceTest, WhoIsHeldForLongGivesUpTheCacheThatOthersNeed) {
+  start({.sequences = 2, .held = 300ms}, 8192);
+  for (const char* name : {"slow", "slower"}) {
+    const auto id = submit(name, "a", 4000);
+    ASSERT_TRUE(eventually([&] { return record_.tokens[name] > 0; }));
+    service_->hold(*id, true);
+  }
+  std::this_thread::sleep_for(400ms);  // nobody waits: they may stay
+  EXPECT_EQ(service_->stats().running, 2u);
+  ASSERT_TRUE(submit("other", "b", 3000));
+  ASSERT_TRUE(eventually([&] { return record_.how.count("other") > 0; }));
+  EXPECT_EQ(tokens("other"), 3000);
+  EXPECT_EQ(record_.errors.size(), 1u);
+  EXPECT_THAT(record_.errors["slow"], testing::HasSubstr("read too slowly"));
+  EXPECT_EQ(service_->stats().running, 1u);
+}
+
 TEST_F(ServiceTest, WhoLeavesStops) {
   start({.sequences = 1});
   const auto running = submit("running", "a", 4000), waiting = submit("waiting", "a", 10);
