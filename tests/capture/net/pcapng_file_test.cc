@@ -53,16 +53,16 @@ TEST(PcapngFile, TimeResolutionsAndOffsets) {
   };
   const bool big = false;
   const Case cases[] = {
-      {"", 1'000'001, 1'000'001'000},                                // default: microseconds
-      {option(big, 9, std::string("\x00", 1)), 3, 3'000'000'000},    // seconds
-      {option(big, 9, "\x0c"), 1'000'000'000'999, 1'000'000'000},    // picoseconds
-      {option(big, 9, "\x7f"), ~0ull, 0},                            // 10^-127 s
-      {option(big, 9, "\xa0"), 1ull << 31, 500'000'000},             // 2^-32 s
-      {option(big, 9, "\xff"), ~0ull, 0},                            // 2^-127 s
-      {option(big, 9, std::string("\x00", 1)), ~0ull, INT64_MAX},    // clamped
-      {option(big, 14, Out(big).u64(10).str()), 5, 10'000'005'000},  // if_tsoffset
+      {"", 1'000'001, 1'000'001'000},                                   // default: microseconds
+      {option(big, 9, std::string("\x00", 1)), 3, 3'000'000'000},       // seconds
+      {option(big, 9, "\x0c"), 1'000'000'000'999, 1'000'000'000},       // picoseconds
+      {option(big, 9, "\x7f"), ~0ull, 0},                               // 10^-127 s
+      {option(big, 9, "\xa0"), 1ull << 31, 500'000'000},                // 2^-32 s
+      {option(big, 9, "\xff"), ~0ull, 0},                               // 2^-127 s
+      {option(big, 9, std::string("\x00", 1)), ~0ull, kLatestTime.ns},  // bounded
+      {option(big, 14, Out(big).u64(10).str()), 5, 10'000'005'000},     // if_tsoffset
       {option(big, 14, Out(big).u64(-10).str()), 5, -9'999'995'000},
-      {option(big, 14, Out(big).u64(1ull << 63).str()), 5, INT64_MIN},
+      {option(big, 14, Out(big).u64(1ull << 63).str()), 5, kEarliestTime.ns},
   };
   for (const Case& c : cases) {
     Issues issues;
