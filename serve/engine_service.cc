@@ -81,6 +81,7 @@ std::optional<Error> EngineService::failed() const {
 // Held sequences do not count: who reads slowly must not keep others out. Of those with room, the owner with fewest
 // running comes first; of equals, the one behind whose turn it was last.
 EngineService::Lines::iterator EngineService::next_line() {
+  if (waiting_.empty()) return waiting_.end();
   struct Load {
     int64_t active = 0, all = 0;
   };
