@@ -10,38 +10,16 @@
 #include <numeric>
 #include <string>
 
+#include "kernels/cuda/attend.h"
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/cache.h"
 #include "kernels/cuda/prepare.h"
 
 namespace vitrine::cuda {
 namespace {
 
-constexpr int kQueries = 16;
-constexpr int kWarps = 8;
 constexpr int kPerWarp = kQueries / kWarps;
 // Steps up to so many tokens give each stretch a block; partial results are bounded by it.
 constexpr int64_t kSplitTokens = 64;
-
-// ---- attending
-
-struct AttendArgs {
-  PageLayout layout;
-  BatchMap batch;
-  const uint8_t* cache;
-  const float *q, *q_rope;  // q_rope: mla's second part of a query, or null
-  int64_t q_head, q_token, rope_head, rope_token;
-  float* y;
-  int64_t y_head, y_token;
-  int q_dim, rope_dim, v_dim;
-  int tokens, heads, group;  // group: query heads of a kv head
-  int block_tokens, block_heads;
-  int64_t window;
-  float scale;
-  float* partial;  // [tokens][heads][splits][v_dim + 2]: output, largest score, sum of weights
-  int splits;
-  int* faults;
-};
 
 // What a query has summed up over some positions.
 template <int kPairs>
@@ -431,22 +409,26 @@ void CudaOps::run_attention(const AttentionParams& params, const Tensor& q, cons
                   static_cast<unsigned>(shape.kv_heads * chunks), static_cast<unsigned>(args.splits));
   const size_t shared = attend_shared_bytes(args.layout, block_bytes(shape.type));
   cudaError_t error = cudaSuccess;
-  for_cache_type(shape.type, [&](auto constant) {
-    constexpr Type kType = decltype(constant)::value;
-    const auto with = [&]<int kPairs>() {
-      error =
-          walk ? launch(attend_kernel<kType, kPairs, true>, grid, dim3(kWarps * kWarp), shared, runtime_.stream(), args)
-               : launch(attend_kernel<kType, kPairs, false>, grid, dim3(kWarps * kWarp), shared, runtime_.stream(),
-                        args);
-    };
-    if (shape.v_dim <= 64) {
-      with.template operator()<1>();
-    } else if (shape.v_dim <= 128) {
-      with.template operator()<2>();
-    } else {
-      with.template operator()<8>();
-    }
-  });
+  if (attends_by_mma(shape, group, kMostShared)) {
+    error = launch_attend_mma(shape, args, grid, walk, runtime_.stream());
+  } else {
+    for_cache_type(shape.type, [&](auto constant) {
+      constexpr Type kType = decltype(constant)::value;
+      const auto with = [&]<int kPairs>() {
+        error = walk ? launch(attend_kernel<kType, kPairs, true>, grid, dim3(kWarps * kWarp), shared, runtime_.stream(),
+                              args)
+                     : launch(attend_kernel<kType, kPairs, false>, grid, dim3(kWarps * kWarp), shared,
+                              runtime_.stream(), args);
+      };
+      if (shape.v_dim <= 64) {
+        with.template operator()<1>();
+      } else if (shape.v_dim <= 128) {
+        with.template operator()<2>();
+      } else {
+        with.template operator()<8>();
+      }
+    });
+  }
   if (!check(error, op) || walk) return;
   CombineSplits combine{args, 1, {}, true};
   const int64_t width = heads * shape.v_dim;

@@ -3,7 +3,7 @@
 //   m16n8k32, s8    a: row g and g + 8, k 4t … 4t + 3, then the same rows at k + 16
 //                   b: column g, k 4t … 4t + 3, then k + 16
 //   m16n8k16, s8    a: rows g and g + 8, k 4t … 4t + 3    b: column g, the same k
-//   m16n8k16, bf16  a: rows g and g + 8, k 2t and 2t + 1, then k + 8    b: column g, likewise
+//   m16n8k16, bf16 and f16  a: rows g and g + 8, k 2t and 2t + 1, then k + 8    b: column g, likewise
 //   c, always       row g columns 2t and 2t + 1, then row g + 8
 #pragma once
 
@@ -34,6 +34,13 @@ __device__ inline void mma_bf16(float (&c)[4], uint32_t a0, uint32_t a1, uint32_
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
+__device__ inline void mma_f16(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
+                               uint32_t b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+               : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
 // 16 bytes from global to shared memory, without a register between; zeros when `inside` is false.
 __device__ inline void copy16_async(void* shared, const void* global, bool inside) {
   const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
@@ -51,6 +58,13 @@ __device__ inline void copies_wait() {  // until at most kLeft groups are on the
 __device__ inline void load_matrices(uint32_t (&r)[4], const void* shared_row) {
   const auto from = static_cast<uint32_t>(__cvta_generic_to_shared(shared_row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(from));
+}
+// The same, each matrix transposed. r[m]: column g, rows 2t and 2t + 1 of matrix m.
+__device__ inline void load_matrices_transposed(uint32_t (&r)[4], const void* shared_row) {
+  const auto from = static_cast<uint32_t>(__cvta_generic_to_shared(shared_row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(from));
 }
@@ -80,7 +94,10 @@ inline void mma_s8_k32(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, u
 
 inline void mma_s8_k16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b0) { mma_s8_k32(c, a0, a1, 0, 0, b0, 0); }
 
-inline void mma_bf16(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+// `number`: of 16 bits.
+template <class Number>
+void mma_16_bits(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1,
+                 Number number) {
   const MmaOperands mine = {{a0, a1, a2, a3}, {b0, b1}};
   const uint8_t* all = emulated::exchange(&mine, sizeof(mine));
   const int lane = static_cast<int>(threadIdx.x % 32), g = lane / 4, t = lane % 4;
@@ -89,9 +106,15 @@ inline void mma_bf16(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint3
     for (int k = 0; k < 16; ++k) {
       const uint32_t a = operands_of(all, g * 4 + k % 8 / 2).a[i / 2 + 2 * (k / 8)] >> (16 * (k % 2));
       const uint32_t b = operands_of(all, column * 4 + k % 8 / 2).b[k / 8] >> (16 * (k % 2));
-      c[i] += std::bit_cast<float>(a << 16) * std::bit_cast<float>(b << 16);
+      c[i] += number(static_cast<uint16_t>(a)) * number(static_cast<uint16_t>(b));
     }
   }
+}
+inline void mma_bf16(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+  mma_16_bits(c, a0, a1, a2, a3, b0, b1, [](uint16_t v) { return bits_to_float(uint32_t{v} << 16); });
+}
+inline void mma_f16(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+  mma_16_bits(c, a0, a1, a2, a3, b0, b1, half_to_float);
 }
 
 inline void copy16_async(void* shared, const void* global, bool inside) {
@@ -112,6 +135,16 @@ inline void load_matrices(uint32_t (&r)[4], const void* shared_row) {
   const uint8_t* all = emulated::exchange(&mine, sizeof(mine));
   const int lane = static_cast<int>(threadIdx.x % 32), g = lane / 4, t = lane % 4;
   for (int m = 0; m < 4; ++m) std::memcpy(&r[m], all + 64 * (8 * m + g) + 4 * t, 4);
+}
+inline void load_matrices_transposed(uint32_t (&r)[4], const void* shared_row) {
+  const uint4 mine = load16(shared_row);
+  const uint8_t* all = emulated::exchange(&mine, sizeof(mine));
+  const int lane = static_cast<int>(threadIdx.x % 32), g = lane / 4, t = lane % 4;
+  for (int m = 0; m < 4; ++m) {
+    uint16_t pair[2];
+    for (int i = 0; i < 2; ++i) std::memcpy(&pair[i], all + 64 * (8 * m + 2 * t + i) + 2 * g, 2);
+    r[m] = pair[0] | uint32_t{pair[1]} << 16;
+  }
 }
 
 #endif

@@ -24,7 +24,8 @@ TEST_P(Attention, GroupedQueriesAgainstTheJudge) {
   for (const Case& c : {Case{64, 64, 4, 2, 37, 0, 16, Type::f32}, Case{16, 16, 1, 1, 1, 0, 16, Type::f32},
                         Case{24, 8, 3, 3, 50, 0, 32, Type::f16}, Case{128, 128, 8, 1, 70, 0, 64, Type::bf16},
                         Case{7, 5, 6, 2, 40, 9, 16, Type::f32}, Case{64, 64, 5, 5, 130, 33, 16, Type::f16},
-                        Case{192, 128, 16, 16, 20, 0, 16, Type::f32}}) {
+                        Case{192, 128, 16, 16, 20, 0, 16, Type::f32}, Case{128, 128, 16, 1, 100, 33, 16, Type::f16},
+                        Case{80, 128, 34, 2, 70, 0, 32, Type::bf16}}) {
     SCOPED_TRACE(std::to_string(c.k_dim) + " " + std::to_string(c.heads) + "/" + std::to_string(c.kv_heads) + " " +
                  std::to_string(c.length));
     Scene scene(*ops,
@@ -64,7 +65,8 @@ TEST_P(Attention, LatentsAgainstTheJudge) {
     Type type;
   };
   for (const Case& c :
-       {Case{512, 64, 16, 45, Type::f16}, Case{32, 8, 4, 33, Type::f32}, Case{20, 6, 3, 18, Type::bf16}}) {
+       {Case{512, 64, 16, 45, Type::f16}, Case{32, 8, 4, 33, Type::f32}, Case{20, 6, 3, 18, Type::bf16},
+        Case{512, 64, 20, 40, Type::bf16}, Case{128, 16, 33, 70, Type::f16}, Case{256, 32, 16, 70, Type::bf16}}) {
     SCOPED_TRACE(c.v_dim);
     Scene scene(*ops, {.kind = KvShape::Kind::mla, .type = c.type, .k_dim = c.v_dim + c.rope, .v_dim = c.v_dim},
                 {c.length}, 6);
@@ -102,15 +104,17 @@ TEST(SameBits, AttentionInAnyChunksAndCompany) {
     for (const bool mla : {false, true}) {
       SCOPED_TRACE(group.name);
       std::vector<uint32_t> expected;
-      const int64_t heads = 8, length = 75;
+      // With 16 heads and more to a key the CUDA backend takes matrix instructions.
+      const int64_t heads = mla ? 18 : 8, length = 75, v_dim = mla ? 128 : 64, rope = mla ? 16 : 8,
+                    k_dim = v_dim + rope;
       const KvShape shape{.kind = mla ? KvShape::Kind::mla : KvShape::Kind::gqa,
                           .type = Type::f16,
                           .kv_heads = mla ? 1 : 2,
-                          .k_dim = 72,
-                          .v_dim = 64};
+                          .k_dim = k_dim,
+                          .v_dim = v_dim};
       std::mt19937 random(21);
-      Guarded q(Type::f32, mla ? 64 : 72, heads, length), qr(Type::f32, 8, heads, length),
-          k(Type::f32, mla ? 8 : 72, shape.kv_heads, length), v(Type::f32, 64, shape.kv_heads, length);
+      Guarded q(Type::f32, mla ? v_dim : k_dim, heads, length), qr(Type::f32, rope, heads, length),
+          k(Type::f32, mla ? rope : k_dim, shape.kv_heads, length), v(Type::f32, v_dim, shape.kv_heads, length);
       q.fill(random), qr.fill(random), k.fill(random), v.fill(random);
       {
         for (const auto& make : group.members) {
@@ -136,7 +140,7 @@ TEST(SameBits, AttentionInAnyChunksAndCompany) {
               KvShape paged = shape;
               paged.page_tokens = page;
               Scene scene(*ops, paged, {length}, static_cast<uint32_t>(chunk));
-              Guarded y(Type::f32, 64, heads, length);
+              Guarded y(Type::f32, v_dim, heads, length);
               for (int64_t p = 0; p < length; p += chunk) {
                 const int64_t n = std::min(chunk, length - p);
                 step(scene, scene.batch(0, p, p + n), p, n, y.tensor().slice(2, p, n));
@@ -148,13 +152,13 @@ TEST(SameBits, AttentionInAnyChunksAndCompany) {
           }
           // The last token again, between tokens of other sequences and padding.
           Scene scene(*ops, shape, {length, length, 3}, 99);
-          Guarded y(Type::f32, 64, heads, length);
+          Guarded y(Type::f32, v_dim, heads, length);
           step(scene, scene.batch(1, 0, length), 0, length, y);
           scene.seq = {-1, 0, 1, 2, -1};
           scene.pos = {0, 0, static_cast<int32_t>(length - 1), 0, 0};
-          Guarded q5(Type::f32, q.tensor().ne[0], heads, 5), qr5(Type::f32, 8, heads, 5),
-              k5(Type::f32, k.tensor().ne[0], shape.kv_heads, 5), v5(Type::f32, 64, shape.kv_heads, 5),
-              y5(Type::f32, 64, heads, 5);
+          Guarded q5(Type::f32, q.tensor().ne[0], heads, 5), qr5(Type::f32, rope, heads, 5),
+              k5(Type::f32, k.tensor().ne[0], shape.kv_heads, 5), v5(Type::f32, v_dim, shape.kv_heads, 5),
+              y5(Type::f32, v_dim, heads, 5);
           q5.fill(random), qr5.fill(random), k5.fill(random), v5.fill(random);
           const auto copy_last = [&](Guarded& to, Guarded& from) {
             for (int64_t h = 0; h < to.tensor().ne[1]; ++h) {
@@ -176,9 +180,9 @@ TEST(SameBits, AttentionInAnyChunksAndCompany) {
           EXPECT_TRUE(ops->sync());
           EXPECT_TRUE(y5.intact());
           const std::vector<uint32_t> bits = y5.bits();
-          EXPECT_TRUE(std::equal(bits.begin() + 2 * 64 * heads, bits.begin() + 3 * 64 * heads,
-                                 expected.begin() + (length - 1) * 64 * heads));
-          for (int64_t i = 0; i < 64 * heads; ++i) ASSERT_EQ(bits[i], 0u);  // padding gives zeros
+          EXPECT_TRUE(std::equal(bits.begin() + 2 * v_dim * heads, bits.begin() + 3 * v_dim * heads,
+                                 expected.begin() + (length - 1) * v_dim * heads));
+          for (int64_t i = 0; i < v_dim * heads; ++i) ASSERT_EQ(bits[i], 0u);  // padding gives zeros
         }
       }
     }
