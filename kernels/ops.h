@@ -293,6 +293,17 @@ class Ops {
   virtual void moe_ffn(const Weight& gate, const Weight& up, const Weight& down, const Tensor& x, const Tensor& ids,
                        const Tensor& weights, const Tensor& y, bool accumulate = false) = 0;
 
+  // The same with an expert that all tokens pass, which is added last: y += down(silu(gate x) * (up x)).
+  //     its gate, up [n, any]; down [any, n]
+  struct SharedExpert {
+    const Weight *gate, *up, *down;
+  };
+  virtual void moe_ffn_shared(const Weight& gate, const Weight& up, const Weight& down, const SharedExpert& shared,
+                              const Tensor& x, const Tensor& ids, const Tensor& weights, const Tensor& y) {
+    moe_ffn(gate, up, down, x, ids, weights, y);
+    ffn(*shared.gate, *shared.up, *shared.down, x, y, /*accumulate=*/true);
+  }
+
   // ---- attention. A step first stores its keys, then attends: token t sees positions 0 … pos[t].
   // k [k_dim, kv_heads, T]; v [v_dim, kv_heads, T]
   virtual void kv_store(KvCache& cache, const Batch& batch, const Tensor& k, const Tensor& v) = 0;

@@ -61,8 +61,12 @@ void MixtureOfExperts::forward(Ops& ops, const Memory& memory, const Tensor& x, 
 
   ops.moe_router(route_, router_, x, bias, logits, ids, weights);
   if (host_) return forward_with_host(ops, memory, x, ids, weights, y);
-  ops.moe_ffn(gate_, up_, down_, x, ids, weights, y);  // y [embedding, T]
-  if (shared_) shared_->forward(ops, x, y, /*accumulate=*/true);
+  if (shared_) {
+    const Ops::SharedExpert shared = {&shared_->gate, &shared_->up, &shared_->down};
+    ops.moe_ffn_shared(gate_, up_, down_, shared, x, ids, weights, y);  // y [embedding, T]
+  } else {
+    ops.moe_ffn(gate_, up_, down_, x, ids, weights, y);
+  }
 }
 
 // The host computes the routed experts while the device computes the shared one.

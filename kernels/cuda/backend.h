@@ -72,6 +72,8 @@ class CudaOps final : public Ops {
                   const Tensor& k, const Tensor& v) override;
   void mla_rope_store(KvCache& cache, const Batch& batch, const LatentParams& params, const Tensor& rope,
                       const Tensor& q, const Tensor& latent, const Tensor& k_rope) override;
+  void moe_ffn_shared(const Weight& gate, const Weight& up, const Weight& down, const SharedExpert& shared,
+                      const Tensor& x, const Tensor& ids, const Tensor& weights, const Tensor& y) override;
   void moe_router(const RouteParams& params, const Weight& router, const Tensor& x, const Tensor& bias,
                   const Tensor& logits, const Tensor& ids, const Tensor& weights) override;
 

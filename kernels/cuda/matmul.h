@@ -303,6 +303,7 @@ struct MatrixWorkspaces {
   FormMemory input;                // of operators: what products read
   FormMemory finished;             // what a product has prepared while it read `input`
   FormMemory hidden_input;         // within a feed-forward layer
+  FormMemory shared_input;         // likewise, of the expert that all tokens pass
   DeviceMemory arrived;            // of Finish
   DeviceMemory hidden, hidden_up;  // gate and up, then their product
   DeviceMemory expert_out;         // [pairs][n]

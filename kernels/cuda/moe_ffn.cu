@@ -111,6 +111,11 @@ struct GateUpArgs {
   RowSet rows;
   float* hidden;  // [rows][n_ff]
   Finish finish;
+  // With kSlots: one slot more, of the expert that all tokens pass.
+  int32_t shared_slot = -1;
+  Packed shared_gate = {}, shared_up = {};
+  float* shared_hidden = nullptr;
+  Finish shared_finish = {};
 };
 
 template <Type kType, int kTiles>
@@ -121,31 +126,34 @@ __global__ void __launch_bounds__(256) gate_up_kernel(GateUpArgs args) {
   const int warps = static_cast<int>(blockDim.x) / kWarp;
   auto* gates = reinterpret_cast<float*>(shared);
   float* ups = gates + warps * kTiles * 4 * kWarp;
-  BlockRows at;
-  if (!block_rows(args.rows, kTiles * kTokenTile, at)) return;
+  BlockRows at{0, 0, 1};
+  const bool is_shared = static_cast<int>(blockIdx.y) == args.shared_slot;
+  if (!is_shared && !block_rows(args.rows, kTiles * kTokenTile, at)) return;
+  const Packed gate = is_shared ? args.shared_gate : args.gate, up = is_shared ? args.shared_up : args.up;
   const int first_row = static_cast<int>(blockIdx.x) * kRowTile;
+  if (first_row >= gate.n_out) return;  // the other's rows are more
   const Columns<kTiles> columns(args.rows, at, lane);
   {
     float acc[kTiles][4] = {};
-    part_of<kType, kTiles>(args.gate, at.plane, first_row, args.x, columns, warp, warps, lane, acc);
+    part_of<kType, kTiles>(gate, at.plane, first_row, args.x, columns, warp, warps, lane, acc);
     leave_part<kTiles>(acc, gates, warp, lane);
   }
   {
     float acc[kTiles][4] = {};
-    part_of<kType, kTiles>(args.up, at.plane, first_row, args.x, columns, warp, warps, lane, acc);
+    part_of<kType, kTiles>(up, at.plane, first_row, args.x, columns, warp, warps, lane, acc);
     leave_part<kTiles>(acc, ups, warp, lane);
   }
   __syncthreads();
   for (int v = threadIdx.x; v < kTiles * 4 * kWarp; v += blockDim.x) {
     const Place place = place_of(v);
     const int row = first_row + place.row, p = at.begin + place.token;
-    if (row >= args.gate.n_out || p >= at.end) continue;
-    args.hidden[int64_t{p} * args.gate.n_out + row] =
+    if (row >= gate.n_out || p >= at.end) continue;
+    (is_shared ? args.shared_hidden : args.hidden)[int64_t{p} * gate.n_out + row] =
         silu(collect<kTiles>(gates, warps, v)) * collect<kTiles>(ups, warps, v);
   }
   if (args.finish.arrived) {
-    finish_columns(args.finish, first_row, static_cast<int>(blockIdx.y), at.begin, at.end,
-                   reinterpret_cast<int*>(shared));
+    finish_columns(is_shared ? args.shared_finish : args.finish, first_row,
+                   is_shared ? 0 : static_cast<int>(blockIdx.y), at.begin, at.end, reinterpret_cast<int*>(shared));
   }
 }
 
@@ -175,6 +183,9 @@ struct DownArgs {
   float* y;
   int used, experts;
   bool accumulate;
+  bool has_shared = false;  // the expert that all tokens pass, added last
+  Packed shared_down = {};
+  Activations shared_x = {};
 };
 
 template <Type kType>
@@ -188,13 +199,15 @@ __global__ void __launch_bounds__(256) down_kernel(DownArgs args) {
   order_slots(args.ids, args.used, order);
   __syncthreads();
   const int first_row = static_cast<int>(blockIdx.x) * kRowTile;
-  for (int j = 0; j < args.used; ++j) {
-    const int slot = order[j];
-    const BlockRows at{args.ids[slot], slot, slot + 1};
+  for (int j = 0; j < args.used + (args.has_shared ? 1 : 0); ++j) {
+    const bool is_shared = j == args.used;
+    const int slot = is_shared ? 0 : order[j];
+    const BlockRows at{is_shared ? 0 : args.ids[slot], slot, slot + 1};
     if (at.plane < 0 || at.plane >= args.experts) continue;  // gate_up has told
     const Columns<1> columns(RowSet{}, at, lane);
     float acc[1][4] = {};
-    part_of<kType, 1>(args.down, at.plane, first_row, args.x, columns, warp, warps, lane, acc);
+    part_of<kType, 1>(is_shared ? args.shared_down : args.down, at.plane, first_row, is_shared ? args.shared_x : args.x,
+                      columns, warp, warps, lane, acc);
     if (lane % 4 == 0) {  // column 0 is the token
       parts[(j * warps + warp) * kRowTile + lane / 4] = acc[0][0];
       parts[(j * warps + warp) * kRowTile + lane / 4 + 8] = acc[0][2];
@@ -210,6 +223,11 @@ __global__ void __launch_bounds__(256) down_kernel(DownArgs args) {
     float one = 0;
     for (int w = 0; w < warps; ++w) one = one + parts[(j * warps + w) * kRowTile + threadIdx.x];
     sum = fmaf(args.weights[order[j]], one, sum);
+  }
+  if (args.has_shared) {
+    float one = 0;
+    for (int w = 0; w < warps; ++w) one = one + parts[(args.used * warps + w) * kRowTile + threadIdx.x];
+    sum = sum + one;
   }
   args.y[row] = sum;
 }
@@ -284,7 +302,7 @@ bool MatrixWork::gate_up_floats(const CudaWeight& gate, const CudaWeight& up, co
   hidden = Tensor{Type::f32, out, {width, 1, bound}, {1, 0, width}};
   const Stream stream = ops.runtime_.stream();
   if (gate.type == up.type && !is_plain(gate.type)) {
-    GateUpArgs args{gate.packed, up.packed, {}, rows, out, {}};
+    GateUpArgs args{gate.packed, up.packed, {}, rows, out, {}, -1, {}, {}, nullptr, {}};
     if (!prepare(x, gate.type, false, args.x)) return false;
     if (prepared.wanted() && !finish(prepared, out, width, row_blocks, args.finish)) return false;
     const int warps = warps_for(args.gate.chunks);
@@ -442,6 +460,84 @@ void CudaOps::moe_ffn(const Weight& gate, const Weight& up, const Weight& down, 
   check(launch(combine_kernel, dim3(static_cast<unsigned>((n + 255) / 256), static_cast<unsigned>(tokens)), dim3(256),
                static_cast<size_t>(used) * sizeof(int), runtime_.stream(), combine),
         "moe_ffn");
+}
+
+// One token: the shared expert is one slot more, in the same two kernels.
+void CudaOps::moe_ffn_shared(const Weight& gate, const Weight& up, const Weight& down, const SharedExpert& shared,
+                             const Tensor& x, const Tensor& ids, const Tensor& weights, const Tensor& y) {
+  constexpr std::string_view kOp = "moe_ffn_shared";
+  const Weight* const all[] = {&gate, &up, &down, shared.gate, shared.up, shared.down};
+  const CudaWeight* w[std::size(all)];
+  for (size_t i = 0; i < std::size(all); ++i) {
+    if (!(w[i] = get(*all[i], kOp))) return;
+  }
+  const auto [g, u, d, sg, su, sd] = w;
+  const int64_t used = ids.ne[0], width = g->packed.n_out, shared_width = sg->packed.n_out;
+  const int warps = warps_for(d->packed.chunks);
+  if (x.ne[1] != 1 || used >= kMostSlots || is_plain(g->type) || is_plain(d->type) || u->type != g->type ||
+      sg->type != g->type || su->type != g->type || sd->type != d->type || warps_for(sd->packed.chunks) != warps) {
+    return Ops::moe_ffn_shared(gate, up, down, shared, x, ids, weights, y);
+  }
+  if (!fits(kOp, door::moe_ffn(gate, up, down, x, ids, weights, y, planned_)) ||
+      !fits(kOp, door::ffn(*shared.gate, *shared.up, *shared.down, x, y, planned_))) {
+    return;
+  }
+  MatrixWork work(*this, kOp, 1, false);
+  const Tensor input{x.type, x.data, {x.ne[0], 1, 1}, {1, 0, x.stride[1]}};
+  const Form form = form_of(d->type);
+  GateUpArgs args{g->packed,  u->packed,  {},      {}, nullptr, {}, static_cast<int32_t>(used),
+                  sg->packed, su->packed, nullptr, {}};
+  ready_.skip(input, form_of(g->type));  // read twice, by one kernel
+  PreparedRows to, shared_to;
+  args.hidden = workspace<float>(matrix_.hidden, used * width + shared_width, kOp);
+  if (!args.hidden || !work.prepare(input, g->type, false, args.x) ||
+      !work.reserve(matrix_.hidden_input, form, width, used, to) ||
+      !work.reserve(matrix_.shared_input, form, shared_width, 1, shared_to)) {
+    return;
+  }
+  args.shared_hidden = args.hidden + used * width;
+  args.rows.kind = RowSet::kSlots;
+  args.rows.ids = static_cast<const int32_t*>(ids.data);
+  args.rows.source = 0;
+  args.rows.experts = static_cast<int32_t>(g->planes);
+  args.rows.faults = runtime_.faults();
+  auto* arrived = workspace<int32_t>(matrix_.arrived, used * to.units() + shared_to.units(), kOp);
+  if (!arrived) return;
+  args.finish = {to, args.hidden, width, arrived};
+  args.shared_finish = {shared_to, args.shared_hidden, shared_width, arrived + used * to.units()};
+
+  const DownArgs down_args{d->packed,
+                           MatrixWork::activations(to, form),
+                           args.rows.ids,
+                           static_cast<const float*>(weights.data),
+                           static_cast<float*>(y.data),
+                           static_cast<int>(used),
+                           args.rows.experts,
+                           false,
+                           true,
+                           sd->packed,
+                           MatrixWork::activations(shared_to, form)};
+  const auto tiles = [](int64_t rows) { return static_cast<unsigned>((rows + kRowTile - 1) / kRowTile); };
+  const int gate_warps = warps_for(g->packed.chunks);
+  const size_t parts = static_cast<size_t>(kMostSlots + (used + 1) * warps * kRowTile) * sizeof(float);
+  cudaError_t error = cudaSuccess;
+  for_type<kAnyType>(g->type, [&](auto constant) {
+    constexpr Type kType = decltype(constant)::value;
+    if constexpr (kType != Type::f32 && kType != Type::f16) {
+      error = launch(
+          gate_up_kernel<kType, 1>, dim3(tiles(std::max(width, shared_width)), static_cast<unsigned>(used + 1)),
+          dim3(static_cast<unsigned>(gate_warps * kWarp)), 2 * parts_bytes(1, gate_warps), runtime_.stream(), args);
+    }
+  });
+  if (!check(error, kOp)) return;
+  for_type<kAnyType>(d->type, [&](auto constant) {
+    constexpr Type kType = decltype(constant)::value;
+    if constexpr (kType != Type::f32 && kType != Type::f16) {
+      error = launch(down_kernel<kType>, dim3(tiles(y.ne[0])), dim3(static_cast<unsigned>(warps * kWarp)), parts,
+                     runtime_.stream(), down_args);
+    }
+  });
+  check(error, kOp);
 }
 
 }  // namespace vitrine::cuda

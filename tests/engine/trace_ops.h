@@ -100,6 +100,10 @@ class TraceOps : public Ops {
                const Tensor& weights, const Tensor& y, bool accumulate) override {
     inner_.moe_ffn(gate, up, down, x, ids, weights, y, accumulate), keep("moe_ffn", y);
   }
+  void moe_ffn_shared(const Weight& gate, const Weight& up, const Weight& down, const SharedExpert& shared,
+                      const Tensor& x, const Tensor& ids, const Tensor& weights, const Tensor& y) override {
+    inner_.moe_ffn_shared(gate, up, down, shared, x, ids, weights, y), keep("moe_ffn_shared", y);
+  }
   void kv_store(KvCache& cache, const Batch& batch, const Tensor& k, const Tensor& v) override {
     inner_.kv_store(cache, batch, k, v);
   }

@@ -242,6 +242,43 @@ TEST_P(Fused, RouterIsProductAndChoice) {
   }
 }
 
+TEST_P(Fused, SharedExpertIsOneMore) {
+  for (const Type type : kReaders) {
+    for (const Type down_type : {type, Type::q8_0}) {
+      for (const auto& [shared_width, tokens] : {std::array<int64_t, 2>{512, 1}, {256, 1}, {1024, 1}, {512, 3}}) {
+        SCOPED_TRACE(std::string(type_name(type)) + " " + std::to_string(shared_width) + " " + std::to_string(tokens));
+        const int64_t n = 256, width = 512, experts = 6, used = 3;
+        const RandomWeight g(type, n, width, experts, random), u(type, n, width, experts, random),
+            d(down_type, width, n, experts, random), sg(type, n, shared_width, 1, random),
+            su(type, n, shared_width, 1, random), sd(down_type, shared_width, n, 1, random),
+            norm(Type::f32, n, 1, 1, random);
+        const Weight w[] = {g.upload(*ops),  u.upload(*ops),  d.upload(*ops),   sg.upload(*ops),
+                            su.upload(*ops), sd.upload(*ops), norm.upload(*ops)};
+        const Ops::SharedExpert shared = {&w[3], &w[4], &w[5]};
+        ASSERT_TRUE(ops->plan({600, 1200, 1024, 32, 9}));
+        Guarded x(Type::f32, n, tokens), h(Type::f32, n, tokens), ids(Type::i32, used, tokens),
+            weights(Type::f32, used, tokens), y(Type::f32, n, tokens);
+        x.fill(random), weights.fill(random);
+        std::vector<int32_t> chosen;
+        for (int64_t t = 0; t < tokens; ++t) chosen.insert(chosen.end(), {5, 0, 2});
+        ids.set(chosen);
+        ops->rms_norm(x, w[6], 1e-5f, h);
+        ops->Ops::moe_ffn_shared(w[0], w[1], w[2], shared, h, ids, weights, y);
+        expect_fine();
+        const std::vector<uint32_t> wanted = y.bits();
+        const Weight* const readers[] = {&w[0], &w[3]};
+        same([&] { ops->prepare_for(h, readers); },
+             [&] {
+               ops->rms_norm(x, w[6], 1e-5f, h);
+               ops->moe_ffn_shared(w[0], w[1], w[2], shared, h, ids, weights, y);
+             },
+             y);
+        EXPECT_EQ(y.bits(), wanted);
+      }
+    }
+  }
+}
+
 TEST_P(Fused, RefusedAtTheDoor) {
   Scene scene(*ops, {.type = Type::f32, .kv_heads = 1, .k_dim = 8, .v_dim = 8}, {4}, 3);
   const RandomWeight norm(Type::f32, 8, 1, 1, random), odd(Type::f32, 9, 1, 1, random);
