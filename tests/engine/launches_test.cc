@@ -22,9 +22,9 @@ ModelConfig narrowed(const std::string& name, uint32_t layers) {
   if (c.mla) c.heads = c.kv_heads = 4;
   if (c.mla && c.mla->q_lora_rank > 0) c.mla->q_lora_rank = 256;
   if (c.moe) {
-    c.moe->expert_ffn = 256;
+    c.moe->expert_ffn = 1024;  // as many warps as the real widths have
     c.moe->leading_dense = 0;
-    c.moe->experts = 32;
+    c.moe->experts = 16;
   }
   return c;
 }
