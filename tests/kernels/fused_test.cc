@@ -80,8 +80,8 @@ TEST_P(Fused, OnlyTheAnnouncedRowsAreTakenForIt) {
 
 TEST_P(Fused, AttentionPreparesForTheOutputProduct) {
   for (const Type type : kReaders) {
-    for (const auto& [v_dim, heads, kv_heads] :
-         {std::array<int64_t, 3>{128, 6, 2}, {64, 4, 4}, {96, 8, 2}, {256, 1, 1}}) {
+    for (const auto& shape : {std::array<int64_t, 3>{128, 6, 2}, {64, 4, 4}, {96, 8, 2}, {256, 1, 1}}) {
+      const int64_t v_dim = shape[0], heads = shape[1], kv_heads = shape[2];
       SCOPED_TRACE(std::string(type_name(type)) + " " + std::to_string(v_dim));
       Scene scene(*ops, {.type = Type::f16, .kv_heads = kv_heads, .k_dim = v_dim, .v_dim = v_dim}, {70}, 3);
       Guarded k(Type::f32, v_dim, kv_heads, 70, 0), v(Type::f32, v_dim, kv_heads, 70, 0);
