@@ -46,12 +46,21 @@ async function conversation() {
 
   // Stop: the fetch ends, and so does the server's sequence.
   const cancelled = await metric("sequences_cancelled_total");
-  await page.locator("#prompt").fill("Count from one to ten thousand, in words, one number a line.");
-  await page.locator("#prompt").press("Enter");
-  await until(async () => (await page.locator(".message.writing .text").textContent()).length > 0);
-  check("the button says stop", (await page.locator("#send").textContent()) === "Stop");
-  await page.keyboard.press("Escape");
-  check("Esc stops", await until(async () => (await answers(page).last().textContent()) === "stopped by you"));
+  // A small model may end its answer before anybody can stop it: then it is asked again.
+  const stopped = async () => {
+    const before = await answers(page).count();
+    await page.locator("#prompt").fill("Count from one to ten thousand, in words, one number a line.");
+    await page.locator("#prompt").press("Enter");
+    const begun = () => page.evaluate(() => document.querySelector(".message.writing .text")?.textContent.length > 0);
+    await until(async () => (await begun()) || (await answers(page).count()) > before);
+    const button = await page.locator("#send").textContent();
+    await page.keyboard.press("Escape");
+    await until(async () => (await answers(page).count()) > before);
+    return button === "Stop" && (await answers(page).last().textContent()) === "stopped by you";
+  };
+  let tries = 0;
+  while (!(await stopped()) && ++tries < 5);
+  check("the button says stop, Esc stops", tries < 5);
   check("the server's sequence is cancelled", await until(async () => (await metric("sequences_cancelled_total")) === cancelled + 1));
 
   await keyboard(page);
