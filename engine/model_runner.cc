@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 namespace vitrine {
 namespace {
@@ -150,14 +149,18 @@ Step ModelRunner::upload_step(std::span<const Piece> pieces, bool padded) {
 
 void ModelRunner::upload_drawings(const Drawings& drawings, int64_t rows) {
   auto* const host = static_cast<uint8_t*>(host_drawings_.get());
-  std::memcpy(host, drawings.rows.data(), drawings.rows.size() * sizeof(SamplingRow));
+  const auto put = [host](size_t at, auto numbers) {
+    const auto bytes = std::as_bytes(numbers);
+    std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::byte*>(host + at));
+  };
+  put(0, std::span(drawings.rows));
   SamplingRow nobody;
   nobody.temperature = -1;
   for (auto row = static_cast<int64_t>(drawings.rows.size()); row < rows; ++row) {
-    std::memcpy(host + static_cast<size_t>(row) * sizeof(SamplingRow), &nobody, sizeof(SamplingRow));
+    put(static_cast<size_t>(row) * sizeof(SamplingRow), std::span(&nobody, 1));
   }
   const uint64_t edits = static_cast<uint64_t>(output_rows_) * sizeof(SamplingRow);
-  std::memcpy(host + edits, drawings.edits.data(), drawings.edits.size() * sizeof(LogitEdit));
+  put(edits, std::span(drawings.edits));
   const uint64_t bytes = edits + drawings.edits.size() * sizeof(LogitEdit);
   ops_.copy_in(drawings_.i32(0, static_cast<int64_t>(bytes / 4)), host);
 }
