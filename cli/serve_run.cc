@@ -5,6 +5,7 @@
 #include <chrono>
 #include <optional>
 
+#include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/field_line.h"
 #include "cli/serve_setup.h"
@@ -19,11 +20,6 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr size_t kRecordBytes = 1024;
-
-Timestamp now() {
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  return {std::chrono::duration_cast<std::chrono::nanoseconds>(since).count()};
-}
 
 // To standard error, which may lie on the disk that is full: that must not end a server (fmt::print throws).
 template <class... Values>

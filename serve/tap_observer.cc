@@ -1,18 +1,13 @@
 #include "serve/tap_observer.h"
 
 #include <charconv>
-#include <chrono>
 
+#include "base/clock.h"
 #include "capture/tls/handshake.h"
 #include "capture/tls/hello_info.h"
 
 namespace vitrine::serve {
 namespace {
-
-Timestamp now() {
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  return {std::chrono::duration_cast<std::chrono::nanoseconds>(since).count()};
-}
 
 // "127.0.0.1:80", "[::1]:80", as the server writes them.
 Endpoint endpoint(std::string_view text) {

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What a test run left out and how it ended: reads CTest's JUnit file, prints
-every failed and every skipped test with its reason, and one last line of counts
-that adds up to all tests. Exit code 1 when a test failed or none ran."""
+every skipped test with its reason (a suite's parameter once, with how many), every
+failed one with the end of what it printed, and one last line of counts that adds
+up to all tests. Exit code 1 when a test failed or none ran."""
+import collections
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -15,6 +17,19 @@ def reason(case):
     return found.group(1).strip() if found else "no reason given"
 
 
+def families(names):
+    """Backends/Ffn.OneMlp/amx and Backends/Rows.Norms/amx are Backends/*/amx (2)."""
+    names = [re.sub(r" # GetParam\(\).*", "", name).strip() for name in names]
+    shape = lambda name: re.sub(r"^(\w+)/.*/(\w+)$", r"\1/*/\2", name)
+    counts = collections.Counter(map(shape, names))
+    return sorted({n if counts[shape(n)] == 1 else f"{shape(n)} ({counts[shape(n)]})" for n in names})
+
+
+def tail(case, lines=30):
+    text = re.sub(r"[^\x20-\x7e\n]", "?", case.findtext("system-out") or "")
+    return "".join(f"    {line[:300]}\n" for line in text.strip().split("\n")[-lines:])
+
+
 def main():
     passed, failed, skipped = 0, [], []
     for case in ElementTree.parse(sys.argv[1]).getroot().iter("testcase"):
@@ -25,12 +40,12 @@ def main():
         elif status == "disabled" or (status == "notrun" and said.startswith("SKIP_")):
             skipped.append((reason(case), case.get("name")))
         else:  # also what could not be started: no program, a fixture that failed
-            failed.append(case.get("name") + (f" ({said})" if said else ""))
+            failed.append((case.get("name") + (f" ({said})" if said else ""), tail(case)))
     for why in sorted({why for why, _ in skipped}):
-        names = sorted(name for each, name in skipped if each == why)
+        names = families(name for each, name in skipped if each == why)
         print(f"skipped ({why}): {', '.join(names)}")
-    for name in sorted(failed):
-        print(f"failed: {name}")
+    for name, text in sorted(failed):
+        print(f"failed: {name}\n{text}", end="")
     print(f"{passed} passed, {len(failed)} failed, {len(skipped)} skipped")
     return 1 if failed or passed == 0 else 0
 

@@ -106,6 +106,8 @@ class CudaOps final : public Ops {
   bool producing(const void* data, int64_t n, int64_t rows, FormMemory& memory, std::string_view op, PreparedRows& out);
   void norm_rows(const Tensor& x, const Tensor* delta, const Weight& weight, float eps, const Tensor& y,
                  std::string_view op);
+  void store_rows(KvCache& cache, const Batch& batch, const Tensor& a, const Tensor& b, unsigned threads,
+                  std::string_view op);
   void run_attention(const AttentionParams& params, const Tensor& q, const Tensor* q_rope, const KvCache& cache,
                      const Batch& batch, const Tensor& y, std::string_view op);
 

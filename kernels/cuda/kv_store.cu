@@ -190,46 +190,36 @@ __global__ void mla_rope_store_kernel(LatentArgs args) {
 
 }  // namespace
 
-void CudaOps::kv_store(KvCache& cache, const Batch& batch, const Tensor& k, const Tensor& v) {
-  if (!fits("kv_store", door::kv_store(cache.shape, batch, k, v)) || k.ne[2] == 0) return;
+// a, b [n, heads, T]
+void CudaOps::store_rows(KvCache& cache, const Batch& batch, const Tensor& a, const Tensor& b, unsigned threads,
+                         std::string_view op) {
+  if (a.empty()) return;
   const StoreArgs args{page_layout(cache.shape, block_bytes(cache.shape.type)),
                        batch_map(batch),
                        static_cast<uint8_t*>(cache.data.data()),
-                       static_cast<const float*>(k.data),
-                       static_cast<const float*>(v.data),
-                       k.stride[1],
-                       k.stride[2],
-                       v.stride[1],
-                       v.stride[2],
-                       static_cast<int>(k.ne[0]),
-                       static_cast<int>(v.ne[0]),
+                       static_cast<const float*>(a.data),
+                       static_cast<const float*>(b.data),
+                       a.stride[1],
+                       a.stride[2],
+                       b.stride[1],
+                       b.stride[2],
+                       static_cast<int>(a.ne[0]),
+                       static_cast<int>(b.ne[0]),
                        runtime_.faults()};
   for_cache_type(cache.shape.type, [&](auto type) {
-    check(launch(store_kernel<type.value>, dim3(static_cast<unsigned>(k.ne[2]), static_cast<unsigned>(k.ne[1])),
-                 dim3(64), 0, runtime_.stream(), args),
-          "kv_store");
+    check(launch(store_kernel<type.value>, dim3(static_cast<unsigned>(a.ne[2]), static_cast<unsigned>(a.ne[1])),
+                 dim3(threads), 0, runtime_.stream(), args),
+          op);
   });
 }
 
+void CudaOps::kv_store(KvCache& cache, const Batch& batch, const Tensor& k, const Tensor& v) {
+  if (fits("kv_store", door::kv_store(cache.shape, batch, k, v))) store_rows(cache, batch, k, v, 64, "kv_store");
+}
+
 void CudaOps::mla_store(KvCache& cache, const Batch& batch, const Tensor& latent, const Tensor& k_rope) {
-  if (!fits("mla_store", door::mla_store(cache.shape, batch, latent, k_rope)) || latent.ne[1] == 0) return;
-  const StoreArgs args{page_layout(cache.shape, block_bytes(cache.shape.type)),
-                       batch_map(batch),
-                       static_cast<uint8_t*>(cache.data.data()),
-                       static_cast<const float*>(latent.data),
-                       static_cast<const float*>(k_rope.data),
-                       0,
-                       latent.stride[1],
-                       0,
-                       k_rope.stride[1],
-                       static_cast<int>(latent.ne[0]),
-                       static_cast<int>(k_rope.ne[0]),
-                       runtime_.faults()};
-  for_cache_type(cache.shape.type, [&](auto type) {
-    check(launch(store_kernel<type.value>, dim3(static_cast<unsigned>(latent.ne[1])), dim3(128), 0, runtime_.stream(),
-                 args),
-          "mla_store");
-  });
+  if (!fits("mla_store", door::mla_store(cache.shape, batch, latent, k_rope))) return;
+  store_rows(cache, batch, latent.heads(1), k_rope.heads(1), 128, "mla_store");
 }
 
 void CudaOps::rope_store(KvCache& cache, const Batch& batch, const HeadParams& params, const Tensor& table,

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <memory>
 
+#include "base/clock.h"
 #include "base/json_writer.h"
 
 namespace vitrine::serve {
@@ -134,8 +135,7 @@ SocketCensus take_census(std::set<uint16_t>& listened, const DeclaredAddresses& 
 ConnectionWatch::ConnectionWatch(std::chrono::milliseconds interval, DeclaredAddresses declared)
     : interval_(interval), declared_(std::move(declared)), last_look_(std::chrono::steady_clock::now()) {
   report_.interval_ms = interval.count();
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  report_.since.ns = std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
+  report_.since = now();
   thread_ = std::thread([this] {
     std::unique_lock lock(mutex_);
     while (!stopping_) {

@@ -2,27 +2,19 @@
 // (docs/gpu.md), which is what small models are bound by. The numbers stand in that page.
 #include <gtest/gtest.h>
 
-#include "engine/known_models.h"
 #include "kernels/cuda/emulated/emulated_ops.h"
 #include "tests/engine/model_fixture.h"
+#include "tests/synthetic/narrowed.h"
 #include "tests/synthetic/synthetic_model.h"
 
 namespace vitrine {
 namespace {
 
-// The model with few and narrow layers; all have experts.
-ModelConfig narrowed(const std::string& name, uint32_t layers) {
-  ModelConfig c = *known_model(name);
-  c.layers = layers;
-  c.mtp_layers = 0;
-  c.embedding = 256;
-  c.vocabulary = 512;
-  c.rope.scaling = c.mla ? c.rope.scaling : RopeConfig::Scaling::none;
-  if (c.ffn > 0) c.ffn = 512;
-  if (c.mla) c.heads = c.kv_heads = 4;
-  if (c.mla && c.mla->q_lora_rank > 0) c.mla->q_lora_rank = 256;
+// All layers have experts, as wide as the real ones by the warps they take.
+ModelConfig with_experts(const std::string& name, uint32_t layers) {
+  ModelConfig c = narrowed(name, layers);
   if (c.moe) {
-    c.moe->expert_ffn = 1024;  // as many warps as the real widths have
+    c.moe->expert_ffn = 1024;
     c.moe->leading_dense = 0;
     c.moe->experts = 16;
   }
@@ -58,7 +50,7 @@ uint64_t launches(const ModelConfig& config, Type type, size_t sequences) {
 }
 
 uint64_t launches_of_a_layer(const std::string& name, Type type, size_t sequences = 1) {
-  return launches(narrowed(name, 2), type, sequences) - launches(narrowed(name, 1), type, sequences);
+  return launches(with_experts(name, 2), type, sequences) - launches(with_experts(name, 1), type, sequences);
 }
 
 TEST(Launches, OfALayer) {

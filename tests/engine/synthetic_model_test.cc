@@ -7,30 +7,12 @@
 #include <cmath>
 #include <fstream>
 
-#include "engine/known_models.h"
 #include "engine/weights.h"
 #include "kernels/quant.h"
+#include "tests/synthetic/narrowed.h"
 
 namespace vitrine {
 namespace {
-
-// Two layers, narrow, everything else as the model has it.
-ModelConfig narrowed(const std::string& name) {
-  ModelConfig c = *known_model(name);
-  c.layers = 2;
-  c.mtp_layers = 0;
-  c.embedding = 256;
-  c.vocabulary = 512;
-  c.rope.scaling = c.mla ? c.rope.scaling : RopeConfig::Scaling::none;
-  if (c.ffn > 0) c.ffn = 512;
-  if (c.mla) c.heads = c.kv_heads = 4;
-  if (c.mla && c.mla->q_lora_rank > 0) c.mla->q_lora_rank = 256;
-  if (c.moe) {
-    c.moe->expert_ffn = 256;
-    c.moe->leading_dense = std::min(c.moe->leading_dense, 1u);
-  }
-  return c;
-}
 
 std::string make(const ModelConfig& config, const SyntheticOptions& options) {
   std::string out;

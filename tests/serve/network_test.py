@@ -3,7 +3,6 @@ whole chat in a network namespace of its own, where there is nothing but loopbac
 
 network_test.py PROGRAM BUILD_FOLDER MAKE_MODEL [--nothing-leaves: the system calls and the namespace alone]
 """
-import http.client
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from server import Server, certificate, skip, tiny_model
+from server import Server, certificate, connect, skip, tiny_model
 
 PROGRAM, BUILD, MAKE_MODEL = sys.argv[1:4]
 RECORD = 1024
@@ -33,11 +32,8 @@ def test_exposure(model, cert, key, keys):
         server.stop()
 
 
-def ask(server, path, key=None, context=None, body=None, host="localhost"):
-    if context:
-        connection = http.client.HTTPSConnection(host, server.port, context=context, timeout=60)
-    else:
-        connection = http.client.HTTPConnection(host, server.port, timeout=60)
+def ask(server, path, key=None, context=None, body=None):
+    connection = connect(server.port, context)
     headers = {"Content-Type": "application/json"} | ({"Authorization": "Bearer " + key} if key else {})
     connection.request("POST" if body else "GET", path, json.dumps(body) if body else None, headers)
     answer = connection.getresponse()

@@ -1,9 +1,11 @@
 """A `vitrine serve` of its own for a test: a free port, a tap in a temporary folder, stopped at the end."""
+import http.client
 import importlib
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -47,6 +49,15 @@ def certificate(folder):
                     "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", paths[0], "-keyout", paths[1]],
                    check=True, capture_output=True)
     return paths
+
+
+def connect(port, context=None):
+    """To this machine; with TLS it asks for localhost, the certificate's name, which no resolver has to know."""
+    connection = http.client.HTTPConnection("localhost", port, timeout=60)
+    connection.sock = socket.create_connection(("127.0.0.1", port), timeout=60)
+    if context:
+        connection.sock = context.wrap_socket(connection.sock, server_hostname="localhost")
+    return connection
 
 
 class Server:

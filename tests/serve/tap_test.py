@@ -1,8 +1,7 @@
 """`vitrine serve --tap` and its log: the program at a client's end, TLS as a passive reader sees it, a full disk, rotation.
 
-tap_test.py PROGRAM BUILD_FOLDER MAKE_MODEL
+tap_test.py PROGRAM BUILD_FOLDER MAKE_MODEL [--full-disk: that alone, on a file system of its own]
 """
-import http.client
 import json
 import os
 import resource
@@ -17,16 +16,13 @@ import tempfile
 import threading
 import time
 
-from server import Server, certificate, tiny_model
+from server import Server, certificate, connect, skip, tiny_model
 
 PROGRAM, BUILD, MAKE_MODEL = sys.argv[1:4]
 
 
 def ask(server, path="/v1/models", body=None, context=None):
-    if context:
-        connection = http.client.HTTPSConnection("localhost", server.port, context=context, timeout=60)
-    else:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = connect(server.port, context)
     connection.request("POST" if body else "GET", path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
     answer = connection.getresponse()
     text = answer.read()
@@ -143,8 +139,7 @@ def test_tls(model, cert, key):
             context.minimum_version = context.maximum_version = version
             context.set_alpn_protocols(["h2", "http/1.1"])
             context.keylog_filename = keys
-            connection = http.client.HTTPSConnection("localhost", relay.port, context=context, timeout=60)
-            connection.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", relay.port)), server_hostname="localhost")
+            connection = connect(relay.port, context)
             connection.request("GET", "/v1/models", headers={"Host": "localhost"})
             assert connection.getresponse().read()
             connection.close()
@@ -273,19 +268,18 @@ def test_rotation(model):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         model = tiny_model(MAKE_MODEL, folder)
-        cert, key = certificate(folder)
-        for test, arguments in [(test_programs, ()), (test_tls, (cert, key)), (test_size_limit, ()), (test_rotation, ())]:
+        if "--full-disk" in sys.argv:
+            if "--mounting" not in sys.argv:
+                if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
+                    skip("no mounts of its own are to be had here")
+                return subprocess.run(["unshare", "-m", sys.executable, *sys.argv, "--mounting"], check=True)
+            tests = [(test_full_disk, ())]
+        else:
+            tests = [(test_programs, ()), (test_tls, certificate(folder)), (test_size_limit, ()), (test_rotation, ())]
+        for test, arguments in tests:
             test(model, *arguments)
             print("ok", test.__name__, flush=True)
-        if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
-            print("left out: test_full_disk (no mounts of its own are to be had here)")
-            return
-        subprocess.run(["unshare", "-m", sys.executable, *sys.argv, "--full-disk", model], check=True)
 
 
 if __name__ == "__main__":
-    if "--full-disk" in sys.argv:
-        test_full_disk(sys.argv[-1])
-        print("ok test_full_disk", flush=True)
-    else:
-        main()
+    main()

@@ -157,9 +157,7 @@ void ask(TapConnection& connection, const std::string& path, int64_t ms) {
 TEST_F(TapTest, AFullDiskIsLoudAndLeavesWholeLines) {
   const FileLimit limit;
   std::vector<std::string> trouble;
-  TapOptions options;
-  options.on_trouble = [&](std::string_view what) { trouble.emplace_back(what); };
-  const auto tap = open(options);
+  const auto tap = open({.on_trouble = [&](std::string_view what) { trouble.emplace_back(what); }});
   const auto connection = tap->connection(loopback(), at(0));
   ask(*connection, "/before", 1);
   tap->flush();
@@ -290,9 +288,7 @@ TEST_F(TapTest, WithoutAFileToReopenTheOldOneGoesOn) {
 TEST_F(TapTest, RotatedWhileTheDiskIsFullItWritesAgainInTheNewFile) {
   const FileLimit limit;
   std::vector<std::string> trouble;
-  TapOptions options;
-  options.on_trouble = [&](std::string_view what) { trouble.emplace_back(what); };
-  const auto tap = open(options);
+  const auto tap = open({.on_trouble = [&](std::string_view what) { trouble.emplace_back(what); }});
   const auto connection = tap->connection(loopback(), at(0));
   limit.set(log().size());
   ask(*connection, "/lost", 1);
