@@ -228,7 +228,7 @@ async function keys() {
   await page.locator("#key-text").fill(option("--key"));
   await page.locator("#key-use").click();
   await askAndStop(page, "Hello");
-  check("with the key there is an answer", (await page.locator(".message.assistant .text").textContent()) !== "", await page.locator("#notice-text").textContent());
+  check("with the key there is an answer", (await page.locator(".message.assistant .text").last().textContent()) !== "", await page.locator("#notice-text").textContent());
   const field = page.locator('.field[data-path="header:authorization"]').first();
   check("the key is shown as sent", (await field.getAttribute("data-type")) === "account.token");
   const wrong = page.wrong.filter((what) => !what.includes("401"));
@@ -254,9 +254,10 @@ async function gateway() {
     return (await note()) === open1;
   });
   check("gateway: while it answers, one connection to the engine is open", seen, await note());
+  const answer = page.locator(".message.assistant .text").last();
+  check("gateway: an answer came", await until(async () => (await answer.count()) === 1 && (await answer.textContent()) !== ""));
   await picture(page, "page-gateway");
   await page.keyboard.press("Escape");
-  check("gateway: an answer came", (await page.locator(".message.assistant .text").textContent()).length > 0);
   check("gateway: stopped, it is closed", await until(async () => (await note()).endsWith("open now: 0.")), await note());
   const opened = Number(await page.locator("#upstream-count").textContent());
   check("gateway: each request is one connection", opened === asked + 1, `${opened} for ${asked} questions and the list of models`);
