@@ -75,6 +75,7 @@ Result<std::unique_ptr<Ops>> CudaOps::create(const CudaOptions& options) {
   if (!device) return tl::unexpected(device.error());
   std::unique_ptr<CudaOps> ops(new CudaOps(options));
   ops->device_ = *device;
+  if (device->major != 9) ops->options_.prompts = PromptProducts::warp;  // wgmma is of that capability alone
   if (Status status = ops->runtime_.open(options.device, options.overlap_launches); !status)
     return tl::unexpected(status.error());
   return ops;

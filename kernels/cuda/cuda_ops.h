@@ -14,12 +14,21 @@
 
 namespace vitrine {
 
+// How steps of more than 64 tokens (prompts) meet BF16 and FP8 weights.
+enum class PromptProducts : uint8_t {
+  warp,           // activations rounded to bf16, FP8 weights too; on every device
+  warpgroup,      // the same on wgmma, BF16 weights; compute capability 9.0
+  warpgroup_e4m3  // and FP8 weights meet activations rounded to e4m3 with a factor per token and 128 of
+                  // them, as DeepSeek-V3 was trained (arXiv 2412.19437, 3.3)
+};
+
 struct CudaOptions {
   int device = 0;
   // A token's result has the same bits whatever else is in its batch. Weights in blocks (Q4_0 …
   // Q6_K, MXFP4) always have that; this makes BF16 and FP8 weights meet long prompts the way they
   // meet single tokens.
   bool deterministic = false;
+  PromptProducts prompts = PromptProducts::warpgroup_e4m3;  // at most, and what the device has
   // A kernel's start overlaps with the end of the one before it, on devices from 9.0 on. Off until it
   // has been seen to work on one.
   bool overlap_launches = false;

@@ -13,6 +13,7 @@
 #else
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 #endif
 
@@ -25,8 +26,8 @@ inline constexpr int kWarp = 32;
 
 #if !defined(VITRINE_CUDA_EMULATED)
 
-// Shared memory whose size the launch gives; 16-byte aligned.
-#define VITRINE_SHARED_BYTES(name) extern __shared__ __align__(16) uint8_t name[]
+// Shared memory whose size the launch gives.
+#define VITRINE_SHARED_BYTES(name) extern __shared__ __align__(1024) uint8_t name[]
 
 struct Stream {
   cudaStream_t handle = nullptr;
@@ -68,6 +69,10 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
 __device__ inline float half_to_float(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 __device__ inline uint16_t float_to_half(float v) { return __half_as_ushort(__float2half_rn(v)); }
 __device__ inline uint16_t float_to_bfloat(float v) { return __bfloat16_as_ushort(__float2bfloat16_rn(v)); }
+// Clamped to +-448.
+__device__ inline uint8_t float_to_e4m3(float v) {
+  return static_cast<uint8_t>(__nv_cvt_float_to_fp8(v, __NV_SATFINITE, __NV_E4M3));
+}
 __device__ inline float bits_to_float(uint32_t v) { return __uint_as_float(v); }
 __device__ inline uint32_t float_to_bits(float v) { return __float_as_uint(v); }
 

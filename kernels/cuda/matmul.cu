@@ -23,16 +23,6 @@ __global__ void prepare_kernel(const float* x, int64_t plane_stride, int64_t row
   prepare_unit(to, r, unit, static_cast<int>(threadIdx.x) % kWarp, [row](int i) { return row[i]; });
 }
 
-// For prompt.cu: rounded to bf16.
-__global__ void round_kernel(const float* x, int64_t plane_stride, int64_t row_stride, int planes, int n,
-                             int64_t row_elements, uint16_t* out) {
-  begin_kernel();
-  const int64_t r = blockIdx.x;
-  const float* row = x + r % planes * plane_stride + r / planes * row_stride;
-  const int64_t at = int64_t{blockIdx.y} * blockDim.x + threadIdx.x;
-  if (at < row_elements) out[r * row_elements + at] = float_to_bfloat(at < n ? row[at] : 0.0f);
-}
-
 // ---- products
 
 template <Type kType, int kTiles>
@@ -166,22 +156,24 @@ bool MatrixWork::prepare(const Tensor& x, Type type, bool hidden, Activations& o
   const bool rounded = prompt && form == Form::terms;
   if (!hidden && ops.ready_.take(x, form, !rounded, out)) return true;
   const int64_t rows = x.ne[1] * x.ne[2];
+  const auto planes = static_cast<int>(x.ne[1]);
+  FormMemory& memory = hidden ? ops.matrix_.hidden_input : ops.matrix_.input;
+  if (rounded) {
+    RowsToRound to{data,   x.stride[1], x.stride[2], planes, static_cast<int>(x.ne[0]), static_cast<int>(chunks_of(x.ne[0])),
+                   {}};
+    if (!reserve(memory, type, to.chunks, rows, to.to)) return false;
+    if (!hidden) ops.ready_.overwrite(form);
+    out = activations(to.to);
+    return ops.check(launch_round(to, rows, ops.runtime_.stream()), op);
+  }
   PreparedRows to;
-  if (!reserve(hidden ? ops.matrix_.hidden_input : ops.matrix_.input, form, x.ne[0], rows, to)) return false;
+  if (!reserve(memory, form, x.ne[0], rows, to)) return false;
   if (!hidden) ops.ready_.overwrite(form);
   out = activations(to, form);
-  const Stream stream = ops.runtime_.stream();
-  const auto planes = static_cast<int>(x.ne[1]);
-  if (rounded) {
-    return ops.check(launch(round_kernel, dim3(static_cast<unsigned>(rows), static_cast<unsigned>(to.chunks)),
-                            dim3(kChunk), 0, stream, data, x.stride[1], x.stride[2], planes, static_cast<int>(x.ne[0]),
-                            int64_t{to.chunks} * kChunk, to.terms),
-                     op);
-  }
   constexpr int kWarps = 4;
   return ops.check(launch(prepare_kernel,
                           dim3(static_cast<unsigned>(rows), static_cast<unsigned>((to.units() + kWarps - 1) / kWarps)),
-                          dim3(kWarps * kWarp), 0, stream, data, x.stride[1], x.stride[2], planes, to),
+                          dim3(kWarps * kWarp), 0, ops.runtime_.stream(), data, x.stride[1], x.stride[2], planes, to),
                    op);
 }
 
@@ -249,7 +241,7 @@ void CudaOps::matmul(std::span<const Ops::Product> products, const Tensor& x) {
   const Tensor rows{x.type, x.data, {x.ne[0], 1, x.ne[1]}, {1, 0, x.stride[1]}};
   // Neighbours of one type go in one launch, and what is prepared serves all that want the same.
   Activations prepared;
-  std::optional<Form> form;
+  std::optional<Reads> reads;
   for (size_t begin = 0; begin < products.size();) {
     const Type type = products[begin].weight->type();
     ProductArgs args;
@@ -260,9 +252,10 @@ void CudaOps::matmul(std::span<const Ops::Product> products, const Tensor& x) {
                                        0};
     }
     // Announced rows count their readers one by one.
-    for (size_t i = form == form_of(type) ? begin : begin + 1; i < end; ++i) ready_.skip(rows, form_of(type));
-    if (form != form_of(type) && !work.prepare(rows, type, false, prepared)) return;
-    form = form_of(type);
+    const bool same = reads == work.reads(type);
+    for (size_t i = same ? begin : begin + 1; i < end; ++i) ready_.skip(rows, form_of(type));
+    if (!same && !work.prepare(rows, type, false, prepared)) return;
+    reads = work.reads(type);
     args.x = prepared;
     args.rows.count = static_cast<int32_t>(x.ne[1]);
     args.rows.faults = runtime_.faults();

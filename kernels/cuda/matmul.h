@@ -10,6 +10,7 @@
 // Activations. For block types 8-bit integers with one factor per 32 or 256, as on
 // the CPU (kernels/cpu/isa/kernels.h): products within a group are exact. For BF16 and
 // FP8 three bf16 terms that add up to the float itself. F16 and F32 meet floats.
+// (Prompts may round theirs: prompt.h.)
 #pragma once
 
 #include "kernels/cuda/matrix_instructions.h"
@@ -27,6 +28,8 @@ struct Activations {
   const ActivationFactor* factors = nullptr;  // [rows][chunks * 4]
   const uint16_t* terms = nullptr;            // bf16, f8: [kTerms][rows][chunks * 128]
   int64_t term_stride = 0;
+  const uint8_t* e4m3 = nullptr;         // f8, prompts: [rows][chunks * 128]
+  const float* e4m3_factors = nullptr;   // [rows][chunks]
   const float* x = nullptr;  // f32, f16: source row r, plane p at r * x_stride + p * x_plane
   int64_t x_stride = 0, x_plane = 0;
 };
@@ -297,6 +300,7 @@ inline size_t parts_bytes(int tiles, int warps) {
 // Where prepared rows lie, by form.
 struct FormMemory {
   DeviceMemory q[2], factors[2], terms;
+  DeviceMemory e4m3, e4m3_factors;  // prompts
 };
 
 struct MatrixWorkspaces {

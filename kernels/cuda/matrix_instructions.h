@@ -47,6 +47,11 @@ __device__ inline void copy16_async(void* shared, const void* global, bool insid
   const int bytes = inside ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes));
 }
+// Four bytes likewise, of what is in the first-level cache too.
+__device__ inline void copy4_async(void* shared, const void* global) {
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(global));
+}
 __device__ inline void copies_commit() { asm volatile("cp.async.commit_group;"); }
 template <int kLeft>
 __device__ inline void copies_wait() {  // until at most kLeft groups are on their way
@@ -118,13 +123,24 @@ inline void mma_f16(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32
 }
 
 inline void copy16_async(void* shared, const void* global, bool inside) {
-  const uint4 v = inside ? load16(global) : uint4{0, 0, 0, 0};
   if (reinterpret_cast<uintptr_t>(shared) % 16 != 0) emulated::broken("a copy outside its alignment");
-  std::memcpy(shared, &v, 16);
+  emulated::beside(emulated::Beside::copies, [shared, global, inside] {
+    const uint4 v = inside ? load16(global) : uint4{0, 0, 0, 0};
+    std::memcpy(shared, &v, 16);
+  });
 }
-inline void copies_commit() {}
+inline void copy4_async(void* shared, const void* global) {
+  if (reinterpret_cast<uintptr_t>(shared) % 4 != 0) emulated::broken("a copy outside its alignment");
+  emulated::beside(emulated::Beside::copies, [shared, global] {
+    const uint32_t v = load4(global);
+    std::memcpy(shared, &v, 4);
+  });
+}
+inline void copies_commit() { emulated::close_group(emulated::Beside::copies); }
 template <int kLeft>
-void copies_wait() {}
+void copies_wait() {
+  emulated::wait_for_groups(emulated::Beside::copies, kLeft);
+}
 
 inline void load_matrices(uint32_t (&r)[4], const void* shared_row) {
   struct Row {

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "kernels/cuda/matmul.h"
+#include "kernels/cuda/prompt.h"
 
 namespace vitrine::cuda {
 
@@ -12,19 +12,26 @@ struct CudaWeight;
 
 inline constexpr int kManyTiles = 4;          // of eight tokens in a block, where there are more than eight
 inline constexpr int kPlainTokens = 64;       // of f32 and f16 weights in a block
-inline constexpr int kPromptTile = 128;       // of BF16 and FP8 weights in a block of prompt.cu
 inline constexpr int64_t kPromptTokens = 64;  // steps with more are prompts
 
 inline bool is_prompt_type(Type type) { return type == Type::bf16 || type == Type::f8_e4m3; }
 
+// What a product of a type reads.
+struct Reads {
+  Form form;
+  bool rounded, e4m3;  // prompts
+  bool operator==(const Reads&) const = default;
+};
+
 struct MatrixWork {
-  // `may_round`: many tokens may meet BF16 and FP8 weights rounded to bf16 (prompt.cu).
+  // `may_round`: many tokens may meet BF16 and FP8 weights rounded (prompt.h).
   MatrixWork(CudaOps& o, std::string_view name, int64_t tokens, bool may_round)
       : ops(o),
         op(name),
         token_tiles(tokens <= kTokenTile ? 1 : kManyTiles),
         prompt(may_round && tokens > kPromptTokens) {}
 
+  Reads reads(Type type) const;
   // x [n, H, T] for weights of that type; `hidden`: in the second set of workspaces.
   bool prepare(const Tensor& x, Type type, bool hidden, Activations& out);
   // Tokens of a block, and blocks for so many.
@@ -41,10 +48,14 @@ struct MatrixWork {
   bool gate_up_floats(const CudaWeight& gate, const CudaWeight& up, const Tensor& x, const RowSet& rows, int64_t bound,
                       int64_t row_blocks, const int32_t* live_rows, Tensor& hidden, const PreparedRows& prepared);
 
-  // prompt.cu
+  // prompt.h
+  bool prompt_product(Type type, bool gate_up, int64_t planes, int64_t row_blocks, const PromptArgs& args);
+  // Memory for rounded rows that weights of that type read.
+  bool reserve(FormMemory& memory, Type type, int64_t chunks, int64_t rows, Rounded& to);
+  static Activations activations(const Rounded& rows);
   bool run_prompt(Type type, const ProductArgs& args, int64_t planes, int64_t row_blocks);
-  bool gate_up_prompt(const CudaWeight& gate, const CudaWeight& up, const Activations& x, const RowSet& rows,
-                      int64_t bound, int64_t row_blocks, Activations& hidden);
+  bool gate_up_prompt(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down, const Activations& x,
+                      const RowSet& rows, int64_t bound, int64_t row_blocks, Activations& hidden);
 
   bool reserve(FormMemory& memory, Form form, int64_t n, int64_t rows, PreparedRows& to);
   static Activations activations(const PreparedRows& rows, Form form);

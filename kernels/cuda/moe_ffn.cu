@@ -266,7 +266,7 @@ __global__ void combine_kernel(CombineArgs args) {
 
 bool is_plain(Type type) { return type == Type::f32 || type == Type::f16; }
 
-// Whether a prompt may go through prompt.cu from x to y: one type for gate and up.
+// Whether a prompt may be rounded (prompt.h) from x to y: one type for gate and up.
 bool all_prompt_types(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down) {
   return gate.type == up.type && is_prompt_type(gate.type) && is_prompt_type(down.type);
 }
@@ -279,7 +279,8 @@ bool MatrixWork::gate_up(const CudaWeight& gate, const CudaWeight& up, const Cud
                          Activations& out_rows) {
   if (prompt) {
     Activations input;
-    return prepare(x, gate.type, false, input) && gate_up_prompt(gate, up, input, rows, bound, row_blocks, out_rows);
+    return prepare(x, gate.type, false, input) &&
+           gate_up_prompt(gate, up, down, input, rows, bound, row_blocks, out_rows);
   }
   Tensor hidden;
   const Form form = form_of(down.type);

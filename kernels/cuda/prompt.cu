@@ -4,8 +4,7 @@
 //
 // With gate and up, a block's rows are 64 of each, and what leaves it is
 // silu(gate) * up, already in bf16 for down. Tokens may be gathered (an expert's).
-#include "kernels/cuda/backend.h"
-#include "kernels/cuda/matrix_work.h"
+#include "kernels/cuda/prompt.h"
 
 namespace vitrine::cuda {
 namespace {
@@ -17,17 +16,6 @@ constexpr int kHalf = kRows / 2;
 // Where the 16 bytes of columns 8c … 8c + 7 of a row lie in a tile: eight rows that are
 // read together meet eight different groups of banks.
 __device__ inline int place_in_tile(int row, int c) { return row * kColumns * 2 + ((c ^ (row >> 1 & 3)) * 16); }
-
-struct PromptArgs {
-  Packed w, up;       // up: with kGateUp
-  const uint16_t* x;  // [source rows][chunks * 128]
-  RowSet rows;
-  float* y;
-  int64_t y_row, y_plane;
-  uint16_t* hidden;  // kGateUp: [rows][hidden_row]
-  int64_t hidden_row;
-  bool accumulate;
-};
 
 // Sixteen bytes of a weight's row into the tile, zeros beyond the last row.
 template <Type kType>
@@ -77,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) prompt_kernel(PromptArgs args) {
     const int row = first_row + (up ? load_row - kHalf : load_row);
     for (int part = load_part; part < load_part + 2; ++part) {
       weights_to_tile<kType>(up ? args.up : args.w, at.plane, row, load_row, k, part, weights);
-      copy16_async(tokens + place_in_tile(load_row, part), args.x + source * x_row + k * kColumns + 8 * part,
+      copy16_async(tokens + place_in_tile(load_row, part), args.x.terms + source * x_row + k * kColumns + 8 * part,
                    token_inside);
     }
   };
@@ -138,10 +126,11 @@ __global__ void __launch_bounds__(kThreads) prompt_kernel(PromptArgs args) {
     if (warp_row != 0) each([&](int row, int token, float v) { ups[token * kHalf + row - kHalf] = v; });
     __syncthreads();
     if (warp_row != 0) return;
+    const int64_t width = int64_t{args.hidden_chunks} * kChunk;
     each([&](int row, int token, float v) {
       const int64_t p = at.begin + token, column = first_row + row;
-      if (p >= at.end || column >= args.hidden_row) return;
-      args.hidden[p * args.hidden_row + column] = float_to_bfloat(silu(v) * ups[token * kHalf + row]);
+      if (p >= at.end || column >= width) return;
+      args.hidden.terms[p * width + column] = float_to_bfloat(silu(v) * ups[token * kHalf + row]);
     });
   } else {
     each([&](int row, int token, float v) {
@@ -157,7 +146,7 @@ constexpr size_t kShared = size_t{kStages} * 2 * kTileBytes;
 static_assert(kShared >= sizeof(float) * kTokens * kHalf);
 
 template <bool kGateUp>
-cudaError_t launch_prompt(Type type, dim3 grid, Stream stream, const PromptArgs& args) {
+cudaError_t launch_tiles(Type type, dim3 grid, Stream stream, const PromptArgs& args) {
   return type == Type::bf16
              ? launch(prompt_kernel<Type::bf16, kGateUp>, grid, dim3(kThreads), kShared, stream, args)
              : launch(prompt_kernel<Type::f8_e4m3, kGateUp>, grid, dim3(kThreads), kShared, stream, args);
@@ -165,37 +154,14 @@ cudaError_t launch_prompt(Type type, dim3 grid, Stream stream, const PromptArgs&
 
 }  // namespace
 
-bool MatrixWork::run_prompt(Type type, const ProductArgs& args, int64_t planes, int64_t row_blocks) {
-  for (int i = 0; i < args.products; ++i) {
-    const Product& product = args.product[i];
-    PromptArgs one{};
-    one.w = product.w;
-    one.x = args.x.terms;
-    one.rows = args.rows;
-    one.y = product.y, one.y_row = product.y_row, one.y_plane = product.y_plane;
-    one.accumulate = args.accumulate;
-    const dim3 grid(static_cast<unsigned>((product.w.n_out + kRows - 1) / kRows), static_cast<unsigned>(row_blocks),
-                    static_cast<unsigned>(planes));
-    if (!ops.check(launch_prompt<false>(type, grid, ops.runtime_.stream(), one), op)) return false;
+cudaError_t launch_prompt(Type type, bool gate_up, unsigned row_blocks, unsigned planes, Stream stream,
+                          const PromptArgs& args) {
+  if (gate_up) {
+    const auto blocks = static_cast<unsigned>(args.hidden_chunks * (kChunk / kHalf));
+    return launch_tiles<true>(type, dim3(blocks, row_blocks), stream, args);
   }
-  return true;
-}
-
-// hidden [rows][n_ff padded], bf16, in the workspace that prepare() would put it.
-bool MatrixWork::gate_up_prompt(const CudaWeight& gate, const CudaWeight& up, const Activations& x, const RowSet& rows,
-                                int64_t bound, int64_t row_blocks, Activations& hidden) {
-  const int64_t width = chunks_of(gate.packed.n_out) * kChunk;
-  auto* terms = ops.workspace<uint16_t>(ops.matrix_.hidden_input.terms, bound * width, op);
-  if (!terms) return false;
-  hidden.terms = terms;
-  hidden.term_stride = bound * width;
-  PromptArgs args{};
-  args.w = gate.packed, args.up = up.packed;
-  args.x = x.terms;
-  args.rows = rows;
-  args.hidden = terms, args.hidden_row = width;
-  const dim3 grid(static_cast<unsigned>(width / kHalf), static_cast<unsigned>(row_blocks));
-  return ops.check(launch_prompt<true>(gate.type, grid, ops.runtime_.stream(), args), op);
+  return launch_tiles<false>(type, dim3(static_cast<unsigned>((args.w.n_out + kRows - 1) / kRows), row_blocks, planes),
+                             stream, args);
 }
 
 }  // namespace vitrine::cuda

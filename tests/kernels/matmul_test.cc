@@ -212,36 +212,6 @@ TEST_P(Matmul, GroupsOfRows) {
   }
 }
 
-// Prompts: BF16 and FP8 weights may meet activations rounded to bf16, and FP8 ones be rounded with their
-// factors: 2^-9 of each product.
-TEST_P(Matmul, PromptsWithinBf16) {
-  if (is_cpu(GetParam())) GTEST_SKIP() << "the CPU has one way for every number of tokens";
-  for (const Type type : {Type::bf16, Type::f8_e4m3}) {
-    for (const int64_t tokens : {65, 150}) {
-      SCOPED_TRACE(std::string(type_name(type)) + " " + std::to_string(tokens));
-      const uint64_t n_in = 300, n_out = 140;
-      const RandomWeight w(type, n_in, n_out, 1, random), heads(type, 70, 20, 3, random);
-      Guarded x(Type::f32, n_in, tokens), y(Type::f32, n_out, tokens), xh(Type::f32, 70, 3, tokens),
-          yh(Type::f32, 20, 3, tokens);
-      x.fill(random), xh.fill(random);
-      ops->matmul(w.upload(*ops), x, y);
-      ops->matmul_heads(heads.upload(*ops), xh, yh);
-      expect_fine();
-      EXPECT_TRUE(x.intact() && y.intact() && yh.intact());
-      for (int64_t t = 0; t < tokens; ++t) {
-        for (uint64_t r = 0; r < n_out; ++r) {
-          const Judged judged = dot(n_in, [&](size_t i) { return w.at(i, r) * x.f(i, t); });
-          ASSERT_NEAR(y.f(r, t), judged.value, 0x1p-8 * judged.magnitude + 1e-6) << "row " << r << " token " << t;
-        }
-        for (uint64_t r = 0; r < 20; ++r) {
-          const Judged judged = dot(70, [&](size_t i) { return heads.at(i, r, 2) * xh.f(i, 2, t); });
-          ASSERT_NEAR(yh.f(r, 2, t), judged.value, 0x1p-8 * judged.magnitude + 1e-6) << "row " << r << " token " << t;
-        }
-      }
-    }
-  }
-}
-
 // ---- the same bits ----------------------------------------------------------
 
 std::vector<uint32_t> product_bits(Ops& ops, const RandomWeight& w, Guarded& x, int64_t first, int64_t count,

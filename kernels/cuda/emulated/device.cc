@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -43,6 +44,7 @@ namespace vitrine::cuda::emulated {
 namespace {
 
 constexpr size_t kStack = 64 << 10;
+constexpr size_t kSharedAlignment = 1024;
 
 struct Context {
 #if defined(__x86_64__)
@@ -65,12 +67,19 @@ struct Meeting {
   unsigned members = 0, arrived = 0, round = 0;
 };
 
+// Work of one kind that a thread has begun and not waited for.
+struct Unfinished {
+  std::deque<std::vector<std::function<void()>>> groups;
+  std::vector<std::function<void()>> open;
+};
+
 struct Fiber {
   Context context;
   std::unique_ptr<uint8_t[]> stack{new uint8_t[kStack]};
   bool done = false, began = false;
   Meeting* waits = nullptr;
   unsigned round = 0;  // of the meeting it waits for
+  Unfinished beside[2];
 };
 
 struct Warp {
@@ -128,6 +137,9 @@ void fiber_main() {
   Block& b = block();
   (*b.thread)();
   if (!b.fibers[b.current]->began) broken("a kernel that does not wait for the launch before it");
+  for (const Unfinished& one : b.fibers[b.current]->beside) {
+    if (!one.open.empty() || !one.groups.empty()) broken("a thread that leaves before its copies or products are done");
+  }
   b.fibers[b.current]->done = true;
   quit(b.warps[b.current / 32]->meeting);
   quit(b.all);
@@ -230,7 +242,39 @@ void start_from_last(bool yes) { block().from_last = yes; }
 bool branches_run_late() { return block().from_last; }
 
 uint8_t* shared_bytes() {
-  return reinterpret_cast<uint8_t*>((reinterpret_cast<uintptr_t>(block().shared.data()) + 127) / 128 * 128);
+  return reinterpret_cast<uint8_t*>((reinterpret_cast<uintptr_t>(block().shared.data()) + kSharedAlignment - 1) /
+                                    kSharedAlignment * kSharedAlignment);
+}
+
+namespace {
+// One kind early and the other late: so a copy that is not waited for is missed by a product, and a
+// copy over what a product still reads is seen.
+bool done_late(Beside kind) { return block().from_last == (kind == Beside::products); }
+}  // namespace
+
+void beside(Beside kind, std::function<void()> work) {
+  Block& b = block();
+  if (done_late(kind)) {
+    b.fibers[b.current]->beside[static_cast<size_t>(kind)].open.push_back(std::move(work));
+  } else {
+    work();
+  }
+}
+
+void close_group(Beside kind) {
+  Block& b = block();
+  if (!done_late(kind)) return;
+  Unfinished& mine = b.fibers[b.current]->beside[static_cast<size_t>(kind)];
+  mine.groups.push_back(std::move(mine.open));
+  mine.open.clear();
+}
+
+void wait_for_groups(Beside kind, size_t left) {
+  Block& b = block();
+  Unfinished& mine = b.fibers[b.current]->beside[static_cast<size_t>(kind)];
+  for (; mine.groups.size() > left; mine.groups.pop_front()) {
+    for (const std::function<void()>& work : mine.groups.front()) work();
+  }
 }
 
 const uint8_t* exchange(const void* mine, size_t bytes) {
@@ -256,12 +300,13 @@ void run_grid(dim3 grid, dim3 size, size_t shared, const std::function<void()>& 
   b.thread = &thread;
   while (b.fibers.size() < b.count) b.fibers.push_back(std::make_unique<Fiber>());
   while (b.warps.size() * 32 < b.count) b.warps.push_back(std::make_unique<Warp>());
-  if (b.shared.size() < shared + 256) b.shared.resize(shared + 256);
+  const size_t with_slack = shared + kSharedAlignment + 128;
+  if (b.shared.size() < with_slack) b.shared.resize(with_slack);
   blockDim = size;
   gridDim = grid;
   for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z) {
     for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y) {
-      for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) run_block(shared + 128);
+      for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) run_block(with_slack);
     }
   }
   b.busy = false;

@@ -3,8 +3,8 @@
 // A launch runs its blocks one after the other; the threads of a block are fibers
 // that change places where they meet: __syncthreads(), shuffles, matrix products of
 // a warp. So a barrier that only some threads reach, a shuffle with a missing lane,
-// a load at a wrong address or outside its alignment is found on any machine. What
-// it does not show: speed, races within a warp's step, and the rounding of sums
+// a load at a wrong address or outside its alignment, a result read before it was
+// waited for is found on any machine. What it does not show: speed, races within a warp's step, and the rounding of sums
 // inside a matrix instruction.
 #pragma once
 
@@ -53,8 +53,9 @@ const char* cudaGetErrorString(cudaError_t error);
 
 namespace vitrine::cuda::emulated {
 
-// Threads of a block are started from the last one on instead of the first, and a branch of the
-// stream runs when it is joined instead of at once: what comes out must not depend on it. For tests.
+// Threads of a block are started from the last one on instead of the first, a branch of the stream runs
+// when it is joined instead of at once, and of what goes on beside a thread the other kind is late: what
+// comes out must not depend on it. For tests.
 void start_from_last(bool yes);
 bool branches_run_late();
 uint64_t launches();  // so far
@@ -78,6 +79,13 @@ void note_copy(const void* to, const void* from, size_t bytes);
 // The lanes of a warp hand each other `bytes` bytes (at most 64) and go on together:
 // the return value holds lane i's at [64 * i].
 const uint8_t* exchange(const void* mine, size_t bytes);
+
+// What goes on beside a thread: copies to shared memory, products of a warpgroup. One kind is done at once, the
+// other as late as the thread's waits allow; start_from_last() changes which. A thread's groups are done in order.
+enum class Beside : uint8_t { copies, products };
+void beside(Beside kind, std::function<void()> work);
+void close_group(Beside kind);
+void wait_for_groups(Beside kind, size_t left);  // until at most `left` are not done
 
 // What begin_kernel() of the real device does for the order of launches; a thread without it is told.
 void thread_begins();
@@ -170,6 +178,7 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
 inline float half_to_float(uint16_t bits) { return f16_to_f32(bits); }
 inline uint16_t float_to_half(float v) { return f32_to_f16(v); }
 inline uint16_t float_to_bfloat(float v) { return f32_to_bf16(v); }
+inline uint8_t float_to_e4m3(float v) { return f32_to_f8_e4m3(v); }
 inline float bits_to_float(uint32_t v) { return std::bit_cast<float>(v); }
 inline uint32_t float_to_bits(float v) { return std::bit_cast<uint32_t>(v); }
 inline uint4 load16(const void* p) { return emulated::aligned_load<uint4>(p); }

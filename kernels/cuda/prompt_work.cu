@@ -1,0 +1,66 @@
+// Which kernel takes a product of a prompt, and in which memory it finds its rows.
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/matrix_work.h"
+
+namespace vitrine::cuda {
+
+Reads MatrixWork::reads(Type type) const {
+  const bool rounded = prompt && is_prompt_type(type);
+  return {form_of(type), rounded,
+          rounded && type == Type::f8_e4m3 && ops.options_.prompts == PromptProducts::warpgroup_e4m3};
+}
+
+bool MatrixWork::reserve(FormMemory& memory, Type type, int64_t chunks, int64_t rows, Rounded& to) {
+  if (!reads(type).e4m3) {
+    to.terms = ops.workspace<uint16_t>(memory.terms, rows * chunks * kChunk, op);
+    return to.terms != nullptr;
+  }
+  to.e4m3 = ops.workspace<uint8_t>(memory.e4m3, rows * chunks * kChunk, op);
+  to.factors = ops.workspace<float>(memory.e4m3_factors, rows * chunks, op);
+  return to.e4m3 && to.factors;
+}
+
+Activations MatrixWork::activations(const Rounded& rows) {
+  Activations out;
+  out.terms = rows.terms, out.e4m3 = rows.e4m3, out.e4m3_factors = rows.factors;
+  return out;
+}
+
+bool MatrixWork::prompt_product(Type type, bool gate_up, int64_t planes, int64_t row_blocks, const PromptArgs& args) {
+  const bool warpgroups = ops.options_.prompts != PromptProducts::warp && (type == Type::bf16 || args.x.e4m3);
+  return ops.check((warpgroups ? launch_prompt_wgmma : launch_prompt)(type, gate_up, static_cast<unsigned>(row_blocks),
+                                                                      static_cast<unsigned>(planes),
+                                                                      ops.runtime_.stream(), args),
+                   op);
+}
+
+bool MatrixWork::run_prompt(Type type, const ProductArgs& args, int64_t planes, int64_t row_blocks) {
+  for (int i = 0; i < args.products; ++i) {
+    const Product& product = args.product[i];
+    PromptArgs one;
+    one.w = product.w;
+    one.x = args.x;
+    one.rows = args.rows;
+    one.y = product.y, one.y_row = product.y_row, one.y_plane = product.y_plane;
+    one.accumulate = args.accumulate;
+    if (!prompt_product(type, false, planes, row_blocks, one)) return false;
+  }
+  return true;
+}
+
+// hidden [rows][n_ff padded], in the workspace that prepare() would put it.
+bool MatrixWork::gate_up_prompt(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down,
+                                const Activations& x, const RowSet& rows, int64_t bound, int64_t row_blocks,
+                                Activations& hidden) {
+  const int64_t chunks = chunks_of(gate.packed.n_out);
+  PromptArgs args;
+  if (!reserve(ops.matrix_.hidden_input, down.type, chunks, bound, args.hidden)) return false;
+  hidden = activations(args.hidden);
+  args.w = gate.packed, args.up = up.packed;
+  args.x = x;
+  args.rows = rows;
+  args.hidden_chunks = static_cast<int32_t>(chunks);
+  return prompt_product(gate.type, true, 1, row_blocks, args);
+}
+
+}  // namespace vitrine::cuda
