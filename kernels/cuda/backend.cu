@@ -78,6 +78,7 @@ Result<std::unique_ptr<Ops>> CudaOps::create(const CudaOptions& options) {
   if (device->major != 9) ops->options_.prompts = PromptProducts::warp;  // wgmma is of that capability alone
   if (Status status = ops->runtime_.open(options.device, options.overlap_launches); !status)
     return tl::unexpected(status.error());
+  if (options.library && !options.deterministic) ops->library_ = ProductLibrary::open();
   return ops;
 }
 

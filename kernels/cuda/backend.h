@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/library.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/packed.h"
 #include "kernels/cuda/ready_rows.h"
@@ -126,6 +127,7 @@ class CudaOps final : public Ops {
   Status failure_;
   MatrixWorkspaces matrix_;
   ReadyRows ready_;
+  std::unique_ptr<ProductLibrary> library_;  // or null
   DeviceMemory splits_;   // of attention
   DeviceMemory staging_;  // bytes of a file on their way into planes
   uint64_t random_count_ = 0;

@@ -29,6 +29,8 @@ struct CudaOptions {
   // meet single tokens.
   bool deterministic = false;
   PromptProducts prompts = PromptProducts::warpgroup_e4m3;  // at most, and what the device has
+  // Large dense BF16 products of prompts by cuBLAS, where the loader finds it.
+  bool library = true;
   // A kernel's start overlaps with the end of the one before it, on devices from 9.0 on. Off until it
   // has been seen to work on one.
   bool overlap_launches = false;

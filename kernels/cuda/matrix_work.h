@@ -16,6 +16,18 @@ inline constexpr int64_t kPromptTokens = 64;  // steps with more are prompts
 
 inline bool is_prompt_type(Type type) { return type == Type::bf16 || type == Type::f8_e4m3; }
 
+inline constexpr int kMostExperts = 4096;
+
+// (token, expert) pairs in the order of the experts, in the device's memory (moe_groups.cu).
+struct ExpertGroups {
+  const int4* tiles;  // expert, first pair, end pair
+  const int32_t* tile_count;
+  int64_t most_tiles;
+  const int32_t* pair_token;  // [pairs]
+  const int32_t* position;    // [tokens][used]: where a token's pair has gone; -1: no such expert
+  const int32_t* live_pairs;  // one number
+};
+
 // What a product of a type reads.
 struct Reads {
   Form form;
@@ -42,6 +54,8 @@ struct MatrixWork {
   int64_t row_blocks(Type type, int64_t tokens) const { return (tokens + span(type) - 1) / span(type); }
   bool run(Type type, ProductArgs& args, int64_t planes, int64_t row_blocks);
 
+  // Of ids [used, tokens].
+  bool group(const Tensor& ids, int32_t experts, ExpertGroups& out);
   // silu(gate x) * up x for the rows of a set, prepared for down (moe_ffn.cu); gate_up_floats: as floats.
   bool gate_up(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down, const Tensor& x,
                const RowSet& rows, int64_t bound, int64_t row_blocks, const int32_t* live_rows, Activations& out_rows);

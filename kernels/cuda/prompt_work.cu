@@ -35,8 +35,16 @@ bool MatrixWork::prompt_product(Type type, bool gate_up, int64_t planes, int64_t
 }
 
 bool MatrixWork::run_prompt(Type type, const ProductArgs& args, int64_t planes, int64_t row_blocks) {
+  const bool dense = type == Type::bf16 && args.rows.kind == RowSet::kTokens && planes == 1 && !args.rows.index &&
+                     args.rows.per_source == 1 && args.rows.count >= ProductLibrary::kLeastTokens;
   for (int i = 0; i < args.products; ++i) {
     const Product& product = args.product[i];
+    // A recorded graph is ours alone: the library would want a workspace of its own for it.
+    if (dense && ops.library_ && !ops.runtime_.recording() &&
+        ops.library_->product(product.w.q, args.x.terms, product.y, product.w.chunks * kChunk, product.w.n_out,
+                              args.rows.count, product.y_row, args.accumulate, ops.runtime_.stream())) {
+      continue;
+    }
     PromptArgs one;
     one.w = product.w;
     one.x = args.x;

@@ -67,6 +67,7 @@ class Bench {
     overlap_ = false;
     step("v2-lite bf16", [this] { return model("v2-lite bf16", "deepseek-v2-lite", Type::bf16, {}, 35, 60, false); });
     step("moe prefill", [this] { return prefill(); });
+    step("dense prefill", [this] { return dense(); });
     step("v2-lite q4_k", [this] { return model("v2-lite q4_k", "deepseek-v2-lite", Type::q4_k, {}, 30, 55, false); });
     step("qwen3-30b q8_0", [this] { return model("qwen3-30b q8_0", "qwen3-30b-a3b", Type::q8_0, {}, 30, 55, false); });
     step("v3 slice fp8", [this] { return slice(); });
@@ -115,13 +116,17 @@ class Bench {
     return {};
   }
 
+  CudaOptions options(bool deterministic = false) const {
+    CudaOptions out;
+    out.device = device_;
+    out.random_weights = 1;
+    out.deterministic = deterministic;
+    return out;
+  }
   Result<std::unique_ptr<Ops>> ops(std::optional<Type> type = {}, bool deterministic = false, bool overlap = false) {
-    CudaOptions options;
+    CudaOptions options = this->options(deterministic);
     options.overlap_launches = overlap;
-    options.device = device_;
-    options.random_weights = 1;
     options.random_type = type;
-    options.deterministic = deterministic;
     return make_cuda_ops(options);
   }
 
@@ -236,14 +241,38 @@ class Bench {
     return ops.upload(views);
   }
 
+  static Result<std::vector<double>> timed(Ops& o, const std::function<void()>& work) {
+    std::vector<double> seconds;
+    for (int i = -2; i < 8; ++i) {
+      if (Status status = o.sync(); !status) return tl::make_unexpected(status.error());
+      const Clock::time_point begin = Clock::now();
+      work();
+      if (Status status = o.sync(); !status) return tl::make_unexpected(status.error());
+      if (i >= 0) seconds.push_back(since(begin));
+    }
+    return seconds;
+  }
+
   // The expert layer of V2-Lite over 4,096 tokens.
   Status prefill() {
     constexpr int64_t n = 2048, n_ff = 1408, experts = 64, used = 6, tokens = 4096;
     nothing_ = mmap(nullptr, size_t{1} << 30, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     double bf16_rate = 0;
-    for (const auto& [type, deterministic] :
-         {std::pair{Type::bf16, false}, {Type::f8_e4m3, false}, {Type::bf16, true}, {Type::q8_0, false}}) {
-      auto backend = ops({}, deterministic);
+    const struct {
+      Type type;
+      const char* how;
+      PromptProducts products;
+      bool deterministic;
+    } cases[] = {{Type::bf16, "", PromptProducts::warpgroup_e4m3, false},
+                 {Type::f8_e4m3, "", PromptProducts::warpgroup_e4m3, false},
+                 {Type::bf16, ", mma.sync", PromptProducts::warp, false},
+                 {Type::f8_e4m3, ", mma.sync", PromptProducts::warp, false},
+                 {Type::bf16, ", deterministic", PromptProducts::warp, true},
+                 {Type::q8_0, "", PromptProducts::warp, false}};
+    for (const auto& [type, how, products, deterministic] : cases) {
+      CudaOptions with = options(deterministic);
+      with.prompts = products;
+      auto backend = make_cuda_ops(with);
       if (!backend) return tl::make_unexpected(backend.error());
       Ops& o = **backend;
       if (Status status = o.plan({tokens, n, n_ff, experts, used}); !status) return status;
@@ -269,27 +298,62 @@ class Bench {
       o.copy_in(x->f32(0, n, tokens), rows.data());
       o.copy_in(ids->i32(0, used, tokens), chosen.data());
       o.copy_in(weights->f32(0, used, tokens), shares.data());
-      std::vector<double> seconds;
-      for (int i = -2; i < 8; ++i) {
-        if (Status status = o.sync(); !status) return status;
-        const Clock::time_point begin = Clock::now();
+      const auto seconds = timed(o, [&] {
         o.moe_ffn(*gate, *up, *down, x->f32(0, n, tokens), ids->i32(0, used, tokens), weights->f32(0, used, tokens),
                   y->f32(0, n, tokens));
-        if (Status status = o.sync(); !status) return status;
-        if (i >= 0) seconds.push_back(since(begin));
-      }
-      const double operations = 2.0 * 3 * n * n_ff * used * tokens, rate = operations / median(seconds);
-      const std::string name =
-          std::string("moe prefill 4096, ") + std::string(type_name(type)) + (deterministic ? ", deterministic" : "");
-      print({{"work", name}, {"operations", operations}, {"seconds", seconds}});
-      if (type == Type::bf16 && !deterministic) bf16_rate = rate;
-      const bool gated = type == Type::bf16 && !deterministic;
+      });
+      if (!seconds) return tl::make_unexpected(seconds.error());
+      const double operations = 2.0 * 3 * n * n_ff * used * tokens, rate = operations / median(*seconds);
+      const std::string name = "moe prefill 4096, " + std::string(type_name(type)) + how;
+      print({{"work", name}, {"operations", operations}, {"seconds", *seconds}});
+      const bool best = *how == '\0', gated = type == Type::bf16 && best;
+      if (gated) bf16_rate = rate;
       rows_.push_back({name, number(rate / 1e12) + " TFLOP/s",
                        cublas_ > 0 ? percent(rate / cublas_) + " of cuBLAS" : "", gated ? "45 %" : "",
                        gated ? "70 %" : ""});
-      if (type == Type::f8_e4m3 && bf16_rate > 0) {
+      if (type == Type::f8_e4m3 && best && bf16_rate > 0) {
         rows_.push_back({"  FP8 against BF16", number(rate / bf16_rate, "%.2f") + "x", "", "1.2x", "1.7x"});
       }
+    }
+    return {};
+  }
+
+  // One matrix of DeepSeek-V3's width over 4,096 tokens: cuBLAS within the backend, and our own kernels.
+  Status dense() {
+    constexpr int64_t n = 7168, tokens = 4096;
+    const struct {
+      const char* how;
+      Type type;
+      bool library;
+      PromptProducts products;
+    } cases[] = {{"cuBLAS", Type::bf16, true, PromptProducts::warpgroup_e4m3},
+                 {"wgmma", Type::bf16, false, PromptProducts::warpgroup_e4m3},
+                 {"wgmma, e4m3", Type::f8_e4m3, false, PromptProducts::warpgroup_e4m3},
+                 {"mma.sync", Type::bf16, false, PromptProducts::warp}};
+    for (const auto& [how, type, library, products] : cases) {
+      CudaOptions with = options();
+      with.library = library;
+      with.prompts = products;
+      auto backend = make_cuda_ops(with);
+      if (!backend) return tl::make_unexpected(backend.error());
+      Ops& o = **backend;
+      if (Status status = o.plan({tokens, n, n, 1, 1}); !status) return status;
+      const auto w = matrix(o, type, n, n, 1);
+      if (!w) return tl::make_unexpected(w.error());
+      auto x = o.alloc(n * tokens * 4), y = o.alloc(n * tokens * 4);
+      if (!x || !y) return fail(ErrorCode::limit, "no memory for the rows");
+      std::mt19937 random(5);
+      std::normal_distribution<float> normal;
+      std::vector<float> rows(n * tokens);
+      for (float& v : rows) v = normal(random);
+      o.copy_in(x->f32(0, n, tokens), rows.data());
+      const auto seconds = timed(o, [&] { o.matmul(*w, x->f32(0, n, tokens), y->f32(0, n, tokens)); });
+      if (!seconds) return tl::make_unexpected(seconds.error());
+      const double rate = 2.0 * n * n * tokens / median(*seconds);
+      const std::string name = "dense 7168 x 7168, 4096 tokens, " + std::string(how);
+      print({{"work", name}, {"operations", 2.0 * n * n * tokens}, {"seconds", *seconds}});
+      rows_.push_back({name, number(rate / 1e12) + " TFLOP/s",
+                       cublas_ > 0 ? percent(rate / cublas_) + " of cuBLAS alone" : "", "", ""});
     }
     return {};
   }

@@ -158,6 +158,24 @@ TEST_P(Prompt, HeadsAreMatricesOfTheirOwn) {
   }
 }
 
+// Enough tokens for cuBLAS, which only a GPU has, and which gives what our kernels give.
+TEST_P(Prompt, ByTheLibrary) {
+  if (GetParam().backend != Backend::cuda) GTEST_SKIP() << "cuBLAS needs a GPU";
+  const RandomWeight w(Type::bf16, 700, 300, 1, random);
+  Guarded x(Type::f32, 700, 300), y(Type::f32, 300, 300);
+  x.fill(random);
+  ops->matmul(w.upload(*ops), x, y);
+  expect_fine();
+  EXPECT_TRUE(x.intact() && y.intact());
+  for (int64_t t = 0; t < 300; ++t) {
+    const Row row = met(Type::bf16, row_of(x, t));
+    for (uint64_t r = 0; r < 300; ++r) {
+      const Judged judged = dot(700, [&](size_t i) { return w.at(i, r) * row[i]; });
+      ASSERT_NEAR(y.f(r, t), judged.value, slack(Type::bf16) * judged.magnitude + 1e-6);
+    }
+  }
+}
+
 // What is not finite stays so: no finite number comes of it.
 TEST_P(Prompt, InfinitiesAndNansAreNotLost) {
   for (const Type type : {Type::bf16, Type::f8_e4m3}) {
