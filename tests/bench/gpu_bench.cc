@@ -404,6 +404,17 @@ class Bench {
                          copy_ > 0 ? percent(read / layer / copy_) : "", "", ""});
         rows_.push_back(
             {"  61 such layers on one GPU after the other", number(layer * 61 * 1e3) + " ms a token", "", "", ""});
+        // `vitrine plan --model deepseek-v3 --hardware 8xh200`, with bytes as fast as this layer read them.
+        Hardware eight = *known_hardware("8xh200");
+        const WeightBytes whole = WeightBytes::of(*known, Type::f8_e4m3);
+        const Workload workload{512, 1, 512, Type::bf16};
+        const auto bound = plan(*known, whole, workload, eight).decode_rate;
+        eight.bandwidth = read / layer;
+        const auto predicted = plan(*known, whole, workload, eight).decode_rate;
+        if (bound && predicted) {
+          rows_.push_back({"  plan: deepseek-v3 on 8 x H200 at that rate, no communication",
+                           number(*predicted) + " tokens/s", percent(*predicted / *bound) + " of plan's bound", "", ""});
+        }
       }
       last = now;
     }
