@@ -14,19 +14,21 @@
 
 namespace vitrine {
 
-// How steps of more than 64 tokens (prompts) meet BF16 and FP8 weights.
+// How steps of more than 64 tokens (prompts) meet weights.
 enum class PromptProducts : uint8_t {
-  warp,           // activations rounded to bf16, FP8 weights too; on every device
-  warpgroup,      // the same on wgmma, BF16 weights; compute capability 9.0
-  warpgroup_e4m3  // and FP8 weights meet activations rounded to e4m3 with a factor per token and 128 of
-                  // them, as DeepSeek-V3 was trained (arXiv 2412.19437, 3.3)
+  // BF16 and FP8 ones with activations rounded to bf16, FP8 rounded too; weights in blocks as single tokens do.
+  warp,
+  // Compute capability 9.0, on wgmma: BF16 ones likewise; weights in blocks rounded to bf16.
+  warpgroup,
+  // And FP8 weights meet activations rounded to e4m3 with a factor per token and 128 of them, as DeepSeek-V3 was
+  // trained (arXiv 2412.19437, 3.3).
+  warpgroup_e4m3
 };
 
 struct CudaOptions {
   int device = 0;
-  // A token's result has the same bits whatever else is in its batch. Weights in blocks (Q4_0 …
-  // Q6_K, MXFP4) always have that; this makes BF16 and FP8 weights meet long prompts the way they
-  // meet single tokens.
+  // A token's result has the same bits whatever else is in its batch: prompts are computed the way
+  // single tokens are.
   bool deterministic = false;
   PromptProducts prompts = PromptProducts::warpgroup_e4m3;  // at most, and what the device has
   // Large dense BF16 products of prompts by cuBLAS, where the loader finds it.

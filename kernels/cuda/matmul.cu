@@ -153,7 +153,7 @@ bool MatrixWork::prepare(const Tensor& x, Type type, bool hidden, Activations& o
     out.x = data, out.x_stride = x.stride[2], out.x_plane = x.stride[1];
     return true;
   }
-  const bool rounded = prompt && form == Form::terms;
+  const bool rounded = rounds(type);
   if (!hidden && ops.ready_.take(x, form, !rounded, out)) return true;
   const int64_t rows = x.ne[1] * x.ne[2];
   const auto planes = static_cast<int>(x.ne[1]);
@@ -162,7 +162,7 @@ bool MatrixWork::prepare(const Tensor& x, Type type, bool hidden, Activations& o
     RowsToRound to{data,   x.stride[1], x.stride[2], planes, static_cast<int>(x.ne[0]), static_cast<int>(chunks_of(x.ne[0])),
                    {}};
     if (!reserve(memory, type, to.chunks, rows, to.to)) return false;
-    if (!hidden) ops.ready_.overwrite(form);
+    if (!hidden && to.to.terms) ops.ready_.overwrite(Form::terms);
     out = activations(to.to);
     return ops.check(launch_round(to, rows, ops.runtime_.stream()), op);
   }
@@ -186,7 +186,7 @@ bool MatrixWork::finish(const PreparedRows& to, const float* y, int64_t y_row, i
 }
 
 bool MatrixWork::run(Type type, ProductArgs& args, int64_t planes, int64_t row_blocks) {
-  if (prompt && is_prompt_type(type)) return run_prompt(type, args, planes, row_blocks);
+  if (rounds(type)) return run_prompt(type, args, planes, row_blocks);
   for (int i = 0; i < args.products; ++i) {
     args.first_tile[i + 1] = args.first_tile[i] + (args.product[i].w.n_out + kRowTile - 1) / kRowTile;
   }

@@ -14,8 +14,6 @@ inline constexpr int kManyTiles = 4;          // of eight tokens in a block, whe
 inline constexpr int kPlainTokens = 64;       // of f32 and f16 weights in a block
 inline constexpr int64_t kPromptTokens = 64;  // steps with more are prompts
 
-inline bool is_prompt_type(Type type) { return type == Type::bf16 || type == Type::f8_e4m3; }
-
 inline constexpr int kMostExperts = 4096;
 
 // (token, expert) pairs in the order of the experts, in the device's memory (moe_groups.cu).
@@ -36,19 +34,23 @@ struct Reads {
 };
 
 struct MatrixWork {
-  // `may_round`: many tokens may meet BF16 and FP8 weights rounded (prompt.h).
+  // `may_round`: many tokens may be rounded (prompt.h).
   MatrixWork(CudaOps& o, std::string_view name, int64_t tokens, bool may_round)
       : ops(o),
         op(name),
         token_tiles(tokens <= kTokenTile ? 1 : kManyTiles),
         prompt(may_round && tokens > kPromptTokens) {}
 
+  // Whether a prompt's activations are rounded for weights of that type.
+  bool rounds(Type type) const;
+  // A feed-forward layer rounds from x to y or not at all: gate and up of one type.
+  void all_or_none(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down);
   Reads reads(Type type) const;
   // x [n, H, T] for weights of that type; `hidden`: in the second set of workspaces.
   bool prepare(const Tensor& x, Type type, bool hidden, Activations& out);
   // Tokens of a block, and blocks for so many.
   int64_t span(Type type) const {
-    if (prompt && is_prompt_type(type)) return kPromptTile;
+    if (rounds(type)) return kPromptTile;
     return type == Type::f32 || type == Type::f16 ? kPlainTokens : token_tiles * kTokenTile;
   }
   int64_t row_blocks(Type type, int64_t tokens) const { return (tokens + span(type) - 1) / span(type); }

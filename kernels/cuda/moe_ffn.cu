@@ -180,11 +180,6 @@ __global__ void combine_kernel(CombineArgs args) {
 
 bool is_plain(Type type) { return type == Type::f32 || type == Type::f16; }
 
-// Whether a prompt may be rounded (prompt.h) from x to y: one type for gate and up.
-bool all_prompt_types(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down) {
-  return gate.type == up.type && is_prompt_type(gate.type) && is_prompt_type(down.type);
-}
-
 }  // namespace
 
 // `bound`: rows at most.
@@ -259,7 +254,8 @@ void CudaOps::ffn(const Weight& gate, const Weight& up, const Weight& down, cons
   const CudaWeight *g = get(gate, "ffn"), *u = get(up, "ffn"), *d = get(down, "ffn");
   if (!g || !u || !d || !fits("ffn", door::ffn(gate, up, down, x, y, planned_)) || x.ne[1] == 0) return;
   const int64_t tokens = x.ne[1];
-  MatrixWork work(*this, "ffn", tokens, !options_.deterministic && all_prompt_types(*g, *u, *d));
+  MatrixWork work(*this, "ffn", tokens, !options_.deterministic);
+  work.all_or_none(*g, *u, *d);
   RowSet rows;
   rows.count = static_cast<int32_t>(tokens);
   rows.faults = runtime_.faults();
@@ -287,7 +283,8 @@ void CudaOps::moe_ffn(const Weight& gate, const Weight& up, const Weight& down, 
   const Tensor input{x.type, x.data, {x.ne[0], 1, tokens}, {1, 0, x.stride[1]}};
   // Tiles of 128 tokens want some tokens of each expert.
   const bool many = pairs >= 16 * int64_t{experts};
-  MatrixWork work(*this, "moe_ffn", tokens, many && !options_.deterministic && all_prompt_types(*g, *u, *d));
+  MatrixWork work(*this, "moe_ffn", tokens, many && !options_.deterministic);
+  work.all_or_none(*g, *u, *d);
   RowSet rows;
   rows.experts = experts;
   rows.faults = runtime_.faults();

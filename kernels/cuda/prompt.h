@@ -1,5 +1,6 @@
-// What the kernels for prompts share: prompt.cu (tiles of a warp, every device) and
-// prompt_wgmma.cu (of warpgroups, compute capability 9.0).
+// The kernels for prompts: prompt.cu (tiles of a warp, every device; BF16 and FP8),
+// prompt_wgmma.cu (of warpgroups, compute capability 9.0) and prompt_blocks.cu (likewise,
+// weights in blocks).
 #pragma once
 
 #include "kernels/cuda/matmul.h"
@@ -32,6 +33,9 @@ cudaError_t launch_prompt(Type type, bool gate_up, unsigned row_blocks, unsigned
 // REQUIRES: compute capability 9.0; BF16 weights with bf16 activations or FP8 ones with e4m3 ones.
 cudaError_t launch_prompt_wgmma(Type type, bool gate_up, unsigned row_blocks, unsigned planes, Stream stream,
                                 const PromptArgs& args);
+// REQUIRES: the same; weights in blocks, with bf16 activations.
+cudaError_t launch_prompt_blocks(Type type, bool gate_up, unsigned row_blocks, unsigned planes, Stream stream,
+                                 const PromptArgs& args);
 
 // Of 128 activations whose largest size is `largest`, as e4m3 numbers: value = factor * (value * inverse, rounded).
 // With an infinity or NaN among them every product of theirs is NaN.

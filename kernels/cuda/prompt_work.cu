@@ -4,10 +4,19 @@
 
 namespace vitrine::cuda {
 
+bool MatrixWork::rounds(Type type) const {
+  if (!prompt) return false;
+  if (type == Type::bf16 || type == Type::f8_e4m3) return true;
+  return packed_shape(type).bits != 0 && ops.options_.prompts != PromptProducts::warp;
+}
+
+void MatrixWork::all_or_none(const CudaWeight& gate, const CudaWeight& up, const CudaWeight& down) {
+  prompt = gate.type == up.type && rounds(gate.type) && rounds(down.type);
+}
+
 Reads MatrixWork::reads(Type type) const {
-  const bool rounded = prompt && is_prompt_type(type);
-  return {form_of(type), rounded,
-          rounded && type == Type::f8_e4m3 && ops.options_.prompts == PromptProducts::warpgroup_e4m3};
+  if (!rounds(type)) return {form_of(type), false, false};
+  return {Form::terms, true, type == Type::f8_e4m3 && ops.options_.prompts == PromptProducts::warpgroup_e4m3};
 }
 
 bool MatrixWork::reserve(FormMemory& memory, Type type, int64_t chunks, int64_t rows, Rounded& to) {
@@ -28,9 +37,11 @@ Activations MatrixWork::activations(const Rounded& rows) {
 
 bool MatrixWork::prompt_product(Type type, bool gate_up, int64_t planes, int64_t row_blocks, const PromptArgs& args) {
   const bool warpgroups = ops.options_.prompts != PromptProducts::warp && (type == Type::bf16 || args.x.e4m3);
-  return ops.check((warpgroups ? launch_prompt_wgmma : launch_prompt)(type, gate_up, static_cast<unsigned>(row_blocks),
-                                                                      static_cast<unsigned>(planes),
-                                                                      ops.runtime_.stream(), args),
+  const auto launch = packed_shape(type).bits != 0 ? launch_prompt_blocks
+                      : warpgroups                 ? launch_prompt_wgmma
+                                                   : launch_prompt;
+  return ops.check(launch(type, gate_up, static_cast<unsigned>(row_blocks), static_cast<unsigned>(planes),
+                          ops.runtime_.stream(), args),
                    op);
 }
 

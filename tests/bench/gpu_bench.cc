@@ -255,7 +255,7 @@ class Bench {
 
   // The expert layer of V2-Lite over 4,096 tokens.
   Status prefill() {
-    constexpr int64_t n = 2048, n_ff = 1408, experts = 64, used = 6, tokens = 4096;
+    constexpr int64_t n = 2048, experts = 64, used = 6, tokens = 4096;
     nothing_ = mmap(nullptr, size_t{1} << 30, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     double bf16_rate = 0;
     const struct {
@@ -268,8 +268,11 @@ class Bench {
                  {Type::bf16, ", mma.sync", PromptProducts::warp, false},
                  {Type::f8_e4m3, ", mma.sync", PromptProducts::warp, false},
                  {Type::bf16, ", deterministic", PromptProducts::warp, true},
-                 {Type::q8_0, "", PromptProducts::warp, false}};
+                 {Type::q8_0, "", PromptProducts::warpgroup_e4m3, false},
+                 {Type::q4_k, "", PromptProducts::warpgroup_e4m3, false},
+                 {Type::q8_0, ", deterministic", PromptProducts::warp, true}};
     for (const auto& [type, how, products, deterministic] : cases) {
+      const int64_t n_ff = type == Type::q4_k ? 1536 : 1408;  // whole blocks of 256
       CudaOptions with = options(deterministic);
       with.prompts = products;
       auto backend = make_cuda_ops(with);

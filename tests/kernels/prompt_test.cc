@@ -1,4 +1,4 @@
-// Prompts of more than 64 tokens on BF16 and FP8 weights: each way the CUDA backend has,
+// Prompts of more than 64 tokens: each way the CUDA backend has,
 // on the host (threads started from the first and from the last one) and on a GPU,
 // against the judge, who rounds activations as that way says it does.
 #include "tests/kernels/judge.h"
@@ -71,8 +71,12 @@ class Prompt : public testing::TestWithParam<Way> {
     return out;
   }
   // Sums inside a matrix instruction: a bf16 product's in float32, cut off; an e4m3 product's in some 14 bits
-  // (arXiv 2412.19437, 3.3.2). Without e4m3 products, FP8 weights are rounded to bf16 with their factor.
+  // (arXiv 2412.19437, 3.3.2). Other weights are rounded to bf16.
   double slack(Type weights) const { return e4m3(weights) ? 0x1p-12 : weights == Type::bf16 ? 0x1p-17 : 0x1p-8; }
+  // Weights in blocks are rounded on warpgroups only; else matmul_test.cc and moe_test.cc hold them.
+  bool rounds(Type weights) const {
+    return block_elements(weights) == 1 || GetParam().products != PromptProducts::warp;
+  }
 
   std::unique_ptr<Ops> ops;
   std::mt19937 random{7};
@@ -113,11 +117,34 @@ TEST_P(Prompt, Products) {
   }
 }
 
+TEST_P(Prompt, WeightsInBlocks) {
+  if (!rounds(Type::q8_0)) GTEST_SKIP() << "this way computes weights in blocks as for single tokens";
+  for (const Type type : kWeightTypes) {
+    if (block_elements(type) == 1) continue;
+    // Not whole chunks, where the type has such; several blocks of rows and tokens; an odd number of steps.
+    const uint64_t n_in = block_elements(type) == 256 ? 768 : 352;
+    SCOPED_TRACE(type_name(type));
+    const RandomWeight w(type, n_in, 270, 1, random);
+    Guarded x(Type::f32, n_in, 130), y(Type::f32, 270, 130);
+    x.fill(random);
+    ops->matmul(w.upload(*ops), x, y);
+    expect_fine();
+    EXPECT_TRUE(x.intact() && y.intact());
+    for (int64_t t = 0; t < 130; t += 3) {
+      const Row row = met(type, row_of(x, t));
+      for (uint64_t r = 0; r < 270; ++r) {
+        const Judged judged = dot(n_in, [&](size_t i) { return w.at(i, r) * row[i]; });
+        ASSERT_NEAR(y.f(r, t), judged.value, slack(type) * judged.magnitude + 1e-6) << "row " << r << " token " << t;
+      }
+    }
+  }
+}
+
 TEST_P(Prompt, SeveralWeightsOfUnlikeTypes) {
-  constexpr uint64_t kIn = 200;
+  constexpr uint64_t kIn = 224;
   constexpr int64_t kTokens = 70;
   const RandomWeight a(Type::bf16, kIn, 40, 1, random), b(Type::f8_e4m3, kIn, 30, 1, random),
-      c(Type::f8_e4m3, kIn, 20, 1, random), d(Type::bf16, kIn, 10, 1, random);
+      c(Type::f8_e4m3, kIn, 20, 1, random), d(Type::q8_0, kIn, 10, 1, random);
   const std::vector<const RandomWeight*> all = {&a, &b, &c, &d};
   Guarded x(Type::f32, kIn, kTokens);
   x.fill(random);
@@ -240,14 +267,18 @@ std::vector<Judged> apply(const Layer& layer, uint64_t e, const Row& x, double s
 constexpr std::pair<Type, Type> kTypes[] = {{Type::bf16, Type::bf16},
                                             {Type::f8_e4m3, Type::f8_e4m3},
                                             {Type::bf16, Type::f8_e4m3},
-                                            {Type::f8_e4m3, Type::bf16}};
+                                            {Type::f8_e4m3, Type::bf16},
+                                            {Type::q4_k, Type::q6_k},
+                                            {Type::q8_0, Type::f8_e4m3}};
 
 TEST_P(Prompt, ExpertsAgainstTheJudge) {
   for (const auto& [gate_type, down_type] : kTypes) {
+    if (!rounds(gate_type) || !rounds(down_type)) continue;
     SCOPED_TRACE(std::string(type_name(gate_type)) + " " + std::string(type_name(down_type)));
     // All tokens go to expert 1 (two tiles of tokens), half of them to 0 or 2 each, none to 3.
     constexpr int64_t kExperts = 4, kUsed = 2, kTokens = 140;
-    const Layer layer(gate_type, down_type, 200, 150, kExperts, random);
+    const bool blocks = block_elements(gate_type) > 1;
+    const Layer layer(gate_type, down_type, blocks ? 256 : 200, blocks ? 256 : 150, kExperts, random);
     const auto n = static_cast<int64_t>(layer.n);
     Guarded x(Type::f32, n, kTokens), y(Type::f32, n, kTokens), z(Type::f32, n, kTokens),
         ids(Type::i32, kUsed, kTokens), weights(Type::f32, kUsed, kTokens);
@@ -282,9 +313,12 @@ TEST_P(Prompt, ExpertsAgainstTheJudge) {
 
 TEST_P(Prompt, OneMlpAgainstTheJudge) {
   for (const auto& [gate_type, down_type] : kTypes) {
+    if (!rounds(gate_type) || !rounds(down_type)) continue;
     SCOPED_TRACE(std::string(type_name(gate_type)) + " " + std::string(type_name(down_type)));
     constexpr int64_t kTokens = 70;
-    const Layer layer(gate_type, down_type, 300, 300, 1, random);  // three chunks, the last one not full
+    // Three chunks, the last one not full, where the types have such.
+    const uint64_t size = block_elements(gate_type) == 256 ? 512 : block_elements(gate_type) == 32 ? 320 : 300;
+    const Layer layer(gate_type, down_type, size, size, 1, random);
     const auto n = static_cast<int64_t>(layer.n);
     Guarded x(Type::f32, n, kTokens), y(Type::f32, n, kTokens);
     x.fill(random);

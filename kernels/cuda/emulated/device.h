@@ -178,6 +178,7 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
 inline float half_to_float(uint16_t bits) { return f16_to_f32(bits); }
 inline uint16_t float_to_half(float v) { return f32_to_f16(v); }
 inline uint16_t float_to_bfloat(float v) { return f32_to_bf16(v); }
+inline uint32_t bfloat_pair(float a, float b) { return f32_to_bf16(a) | uint32_t{f32_to_bf16(b)} << 16; }
 inline uint8_t float_to_e4m3(float v) { return f32_to_f8_e4m3(v); }
 inline float bits_to_float(uint32_t v) { return std::bit_cast<float>(v); }
 inline uint32_t float_to_bits(float v) { return std::bit_cast<uint32_t>(v); }
