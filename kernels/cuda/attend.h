@@ -27,8 +27,8 @@ struct AttendArgs {
   int* faults;
 };
 
-// Whether matrix instructions take it: a 16-bit cache whose rows are whole tiles, and as many query heads to a
-// kv head as fill a block with one token (multi-head latent attention).
+// Whether matrix instructions take it: a 16-bit cache whose rows are whole tiles, and enough query heads to a kv
+// head. It depends on the model alone, so that a token's sums have one order in every step.
 bool attends_by_mma(const KvShape& shape, int64_t group, int64_t shared_limit);
 // REQUIRES: that; block_tokens is 1. `walk`: all stretches, combined here.
 cudaError_t launch_attend_mma(const KvShape& shape, const AttendArgs& args, dim3 grid, bool walk, Stream stream);

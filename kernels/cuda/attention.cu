@@ -398,7 +398,8 @@ void CudaOps::run_attention(const AttentionParams& params, const Tensor& q, cons
   const int64_t longest = batch.block_table.ne[0] * shape.page_tokens;
   const bool walk = tokens > kSplitTokens || longest <= kPositions;
   args.block_heads = static_cast<int>(std::min<int64_t>(group, kQueries));
-  args.block_tokens = walk ? std::max(1, kQueries / args.block_heads) : 1;
+  const bool mma = attends_by_mma(shape, group, kMostShared);
+  args.block_tokens = walk && !mma ? std::max(1, kQueries / args.block_heads) : 1;
   args.splits = walk ? 1 : std::min<int>(kMostSplits, tiles_of(longest));
   if (!walk) {
     args.partial = workspace<float>(splits_, tokens * heads * args.splits * (shape.v_dim + 2), op);
@@ -409,7 +410,7 @@ void CudaOps::run_attention(const AttentionParams& params, const Tensor& q, cons
                   static_cast<unsigned>(shape.kv_heads * chunks), static_cast<unsigned>(args.splits));
   const size_t shared = attend_shared_bytes(args.layout, block_bytes(shape.type));
   cudaError_t error = cudaSuccess;
-  if (attends_by_mma(shape, group, kMostShared)) {
+  if (mma) {
     error = launch_attend_mma(shape, args, grid, walk, runtime_.stream());
   } else {
     for_cache_type(shape.type, [&](auto constant) {

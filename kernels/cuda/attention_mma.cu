@@ -1,5 +1,6 @@
-// Attention on matrix instructions, where 16 heads or more read the same keys (MLA; arXiv
-// 2405.04434). A block takes 16 heads of one token over tiles of 32 positions:
+// Attention on matrix instructions, where several heads read the same keys: MLA (arXiv
+// 2405.04434) and grouped queries. A block takes up to 16 heads of one token - rows of the tiles
+// beyond them are zeros and go nowhere - over tiles of 32 positions:
 //   scores  16 x 32: the warps share the columns of a key and add up in their order
 //   softmax in float32, a warp two heads, as in attention.cu
 //   values  16 x v_dim: each warp an eighth of the columns
@@ -57,6 +58,11 @@ struct Layout {
   // stretch's and of the others'; largest score and sum of weights.
   enum Number { kScale, kKeep, kMine, kTheirs, kLargest, kTotal, kNumbers };
 };
+
+// So many heads to a key, and more. Predicted: the 16 KB of a tile with k = v = 128 take 900 cycles at an SM's share
+// of 4.3 TB/s. Here they cost 300 whatever the heads, in all eight warps (f16; 128 products at 2 cycles, 16 x 32 scores
+// to exchange); CUDA cores take 130 a head (loads, conversions, fmaf), in half as many warps as heads.
+constexpr int64_t kFewestHeads = 4;
 
 // kTiles: 8-column tiles of a warp; v_dim = 64 * kTiles. kWalk: all stretches, combined here.
 template <Type kType, int kTiles, bool kWalk>
@@ -247,13 +253,16 @@ __global__ void __launch_bounds__(kWarps* kWarp) attend_mma_kernel(AttendArgs ar
       }
 #pragma unroll
       for (int n = 0; n < kTiles; n += 2) {
+        // A single tile of columns is loaded twice.
+        constexpr int kColumnsRead = kTiles == 1 ? 0 : 8;
         uint32_t b[4];
-        const int row = 16 * step + lane / 8 % 2 * 8 + lane % 8, column = (warp * kTiles + n) * 8 + lane / 16 * 8;
+        const int row = 16 * step + lane / 8 % 2 * 8 + lane % 8;
+        const int column = (warp * kTiles + n) * 8 + lane / 16 * kColumnsRead;
         load_matrices_transposed(b, shared + at.values + row * at.value_pitch + column * 2);
 #pragma unroll
         for (int term = 0; term < Number::kCount; ++term) {
           Number::mma(out[n], a[term], b[0], b[1]);
-          Number::mma(out[n + 1], a[term], b[2], b[3]);
+          if constexpr (kTiles > 1) Number::mma(out[n + 1], a[term], b[2], b[3]);
         }
       }
     }
@@ -292,8 +301,8 @@ __global__ void __launch_bounds__(kWarps* kWarp) attend_mma_kernel(AttendArgs ar
 }  // namespace
 
 bool attends_by_mma(const KvShape& shape, int64_t group, int64_t shared_limit) {
-  if ((shape.type != Type::f16 && shape.type != Type::bf16) || group < kQueries || shape.k_dim % 16 != 0 ||
-      (shape.v_dim != 128 && shape.v_dim != 256 && shape.v_dim != 512)) {
+  if ((shape.type != Type::f16 && shape.type != Type::bf16) || group < kFewestHeads || shape.k_dim % 16 != 0 ||
+      (shape.v_dim != 64 && shape.v_dim != 128 && shape.v_dim != 256 && shape.v_dim != 512)) {
     return false;
   }
   return Layout(page_layout(shape, 2), shape.type == Type::f16 ? 2 : 3).bytes <= shared_limit;
@@ -308,6 +317,7 @@ cudaError_t launch_attend_mma(const KvShape& shape, const AttendArgs& args, dim3
   };
   const auto with_type = [&]<Type kType>() {
     switch (shape.v_dim) {
+      case 64: with.template operator()<kType, 1>(); break;
       case 128: with.template operator()<kType, 2>(); break;
       case 256: with.template operator()<kType, 4>(); break;
       default: with.template operator()<kType, 8>(); break;

@@ -16,7 +16,17 @@ double as_cached(Type type, float v) {
 class Attention : public OnEveryBackend {};
 INSTANTIATE_ON_EVERY_BACKEND(Attention);
 
-TEST_P(Attention, GroupedQueriesAgainstTheJudge) {
+// A token in any step, however many are with it.
+class SingleAttention : public Attention {
+ protected:
+  void SetUp() override {
+    Attention::SetUp();
+    if (ops) ops = ops_of(GetParam(), /*deterministic=*/true);
+  }
+};
+INSTANTIATE_ON_EVERY_BACKEND(SingleAttention);
+
+TEST_P(SingleAttention, GroupedQueriesAgainstTheJudge) {
   struct Case {
     int64_t k_dim, v_dim, heads, kv_heads, length, window, page;
     Type type;
@@ -25,7 +35,9 @@ TEST_P(Attention, GroupedQueriesAgainstTheJudge) {
                         Case{24, 8, 3, 3, 50, 0, 32, Type::f16}, Case{128, 128, 8, 1, 70, 0, 64, Type::bf16},
                         Case{7, 5, 6, 2, 40, 9, 16, Type::f32}, Case{64, 64, 5, 5, 130, 33, 16, Type::f16},
                         Case{192, 128, 16, 16, 20, 0, 16, Type::f32}, Case{128, 128, 16, 1, 100, 33, 16, Type::f16},
-                        Case{80, 128, 34, 2, 70, 0, 32, Type::bf16}}) {
+                        Case{80, 128, 34, 2, 70, 0, 32, Type::bf16}, Case{64, 64, 8, 2, 50, 0, 16, Type::f16},
+                        Case{128, 128, 6, 1, 40, 0, 32, Type::f16}, Case{48, 64, 20, 4, 70, 21, 16, Type::bf16},
+                        Case{128, 128, 15, 1, 35, 0, 16, Type::bf16}, Case{64, 64, 20, 1, 35, 0, 16, Type::f16}}) {
     SCOPED_TRACE(std::to_string(c.k_dim) + " " + std::to_string(c.heads) + "/" + std::to_string(c.kv_heads) + " " +
                  std::to_string(c.length));
     Scene scene(*ops,
@@ -59,14 +71,14 @@ TEST_P(Attention, GroupedQueriesAgainstTheJudge) {
   }
 }
 
-TEST_P(Attention, LatentsAgainstTheJudge) {
+TEST_P(SingleAttention, LatentsAgainstTheJudge) {
   struct Case {
     int64_t v_dim, rope, heads, length;
     Type type;
   };
   for (const Case& c :
        {Case{512, 64, 16, 45, Type::f16}, Case{32, 8, 4, 33, Type::f32}, Case{20, 6, 3, 18, Type::bf16},
-        Case{512, 64, 20, 40, Type::bf16}, Case{128, 16, 33, 70, Type::f16}, Case{256, 32, 16, 70, Type::bf16}}) {
+        Case{512, 64, 20, 40, Type::bf16}, Case{64, 32, 5, 70, Type::f16}, Case{128, 16, 33, 70, Type::f16}, Case{256, 32, 16, 70, Type::bf16}}) {
     SCOPED_TRACE(c.v_dim);
     Scene scene(*ops, {.kind = KvShape::Kind::mla, .type = c.type, .k_dim = c.v_dim + c.rope, .v_dim = c.v_dim},
                 {c.length}, 6);
@@ -101,12 +113,14 @@ TEST_P(Attention, LatentsAgainstTheJudge) {
 // The bits of a token do not depend on chunks, company, pages, instruction set or threads.
 TEST(SameBits, AttentionInAnyChunksAndCompany) {
   for (const SameBitsGroup& group : same_bits_groups())
-    for (const bool mla : {false, true}) {
-      SCOPED_TRACE(group.name);
+    // On CUDA cores (keys that are no whole tiles of a matrix instruction), grouped queries and MLA on matrix
+    // instructions.
+    for (const auto& kind : {std::pair<bool, int64_t>{false, 8}, {false, 16}, {true, 16}}) {
+      const bool mla = kind.first;
+      const int64_t rope = kind.second;
+      SCOPED_TRACE(group.name + (mla ? " mla " : " ") + std::to_string(rope));
       std::vector<uint32_t> expected;
-      // With 16 heads and more to a key the CUDA backend takes matrix instructions.
-      const int64_t heads = mla ? 18 : 8, length = 75, v_dim = mla ? 128 : 64, rope = mla ? 16 : 8,
-                    k_dim = v_dim + rope;
+      const int64_t heads = mla ? 18 : 8, length = 75, v_dim = mla ? 128 : 64, k_dim = v_dim + rope;
       const KvShape shape{.kind = mla ? KvShape::Kind::mla : KvShape::Kind::gqa,
                           .type = Type::f16,
                           .kv_heads = mla ? 1 : 2,
