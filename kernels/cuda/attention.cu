@@ -12,6 +12,7 @@
 
 #include "kernels/cuda/attend.h"
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/matrix_work.h"
 #include "kernels/cuda/prepare.h"
 
 namespace vitrine::cuda {
@@ -103,10 +104,12 @@ __global__ void __launch_bounds__(kWarps* kWarp) attend_kernel(AttendArgs args) 
     int next = run + 1;
     while (next < end_token && args.batch.seq[next] == args.batch.seq[run]) ++next;
     int first_tile = 1 << 30, end_tile = 0, first = 1 << 30, end = 0;  // of the block
+    bool elsewhere = false;                                            // another kernel takes the token
     for (int t = run; t < next; ++t) {
       int32_t page = 0;
       const BatchMap::Verdict verdict = args.batch.look(t, layout, page);
-      const bool fine = good(verdict, args.faults);
+      if (kWalk && (t == run || !continues_run(args.batch, t))) elsewhere = in_prompt(args, t);
+      const bool fine = good(verdict, args.faults) && !elsewhere;
       const int length = fine ? args.batch.pos[t] + 1 : 0;
       const int begin = args.window > 0 && args.window < length ? length - static_cast<int>(args.window) : 0;
       int from = begin / kPositions, to = tiles_of(length);
@@ -329,7 +332,6 @@ size_t attend_shared_bytes(const PageLayout& layout, int64_t element) {
 }  // namespace
 
 constexpr int64_t kMostValues = 512;
-constexpr size_t kMostShared = 160 << 10;  // of a block, on every device from 8.0 on
 
 uint64_t CudaOps::kv_page_bytes(const KvShape& shape) const {
   return static_cast<uint64_t>(page_layout(shape, block_bytes(shape.type)).page);
@@ -404,6 +406,13 @@ void CudaOps::run_attention(const AttentionParams& params, const Tensor& q, cons
   if (!walk) {
     args.partial = workspace<float>(splits_, tokens * heads * args.splits * (shape.v_dim + 2), op);
     if (!args.partial) return;
+  }
+  // Prompts may meet queries and weights that are rounded. A step of one sequence is a run; other steps may have
+  // shorter ones, whose tokens are taken one by one.
+  if (tokens > kPromptTokens && !options_.deterministic && attends_prompts(shape)) {
+    const bool all = batch.block_table.ne[1] == 1 || group >= kPromptRows;
+    args.prompt_run = all ? 1 : static_cast<int>((kPromptRows + group - 1) / group);
+    if (!check(launch_attend_prompt(shape, args, runtime_.stream()), op) || all) return;
   }
   const int64_t chunks = (group + args.block_heads - 1) / args.block_heads;
   const dim3 grid(static_cast<unsigned>((tokens + args.block_tokens - 1) / args.block_tokens),

@@ -84,6 +84,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) attend_mma_kernel(AttendArgs ar
   const int first_head = kv_head * args.group + static_cast<int>(blockIdx.y) % chunks * kQueries;
   const int end_head = min(first_head + kQueries, (kv_head + 1) * args.group);
 
+  if (kWalk && in_prompt(args, token)) return;
   int32_t page = 0;
   const BatchMap::Verdict verdict = args.batch.look(token, cache, page);
   if (!good(verdict, args.faults)) {
