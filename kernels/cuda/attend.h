@@ -1,5 +1,5 @@
-// What attention.cu (CUDA cores, any cache), attention_mma.cu (matrix instructions) and attention_prompt.cu (those, with
-// queries rounded) share.
+// What attention.cu (CUDA cores, any cache), attention_mma.cu (matrix instructions) and attention_prompt.cu (the
+// same, queries and weights rounded) share.
 #pragma once
 
 #include "kernels/cuda/cache.h"
@@ -35,12 +35,26 @@ struct AttendArgs {
 __device__ inline bool continues_run(const BatchMap& batch, int t) {
   return batch.seq[t] == batch.seq[t - 1] && batch.pos[t] == int64_t{batch.pos[t - 1]} + 1;
 }
+// Tokens behind one in its run, before `end`; a warp looks together. From `enough` on they are not counted exactly.
+__device__ inline int run_after(const BatchMap& batch, int token, int end, int enough) {
+  for (int found = 0; found < enough; found += kWarp) {
+    const int t = token + 1 + found + static_cast<int>(threadIdx.x) % kWarp;
+    const unsigned ends = __ballot_sync(kAllLanes, t >= end || !continues_run(batch, t));
+    if (ends != 0) return found + __popc((ends & (0u - ends)) - 1);  // lanes below the first that says so
+  }
+  return enough;
+}
+__device__ inline int run_before(const BatchMap& batch, int token, int enough) {
+  for (int found = 0; found < enough; found += kWarp) {
+    const int t = token - found - static_cast<int>(threadIdx.x) % kWarp;
+    const unsigned ends = __ballot_sync(kAllLanes, t <= 0 || !continues_run(batch, t));
+    if (ends != 0) return found + __popc((ends & (0u - ends)) - 1);
+  }
+  return enough;
+}
 // Whether the run of a token has `wanted` tokens.
 __device__ inline bool run_reaches(const BatchMap& batch, int token, int tokens, int wanted) {
-  int found = 1;
-  for (int t = token; found < wanted && t > 0 && continues_run(batch, t); --t) ++found;
-  for (int t = token + 1; found < wanted && t < tokens && continues_run(batch, t); ++t) ++found;
-  return found >= wanted;
+  return run_before(batch, token, wanted - 1) + 1 + run_after(batch, token, tokens, wanted - 1) >= wanted;
 }
 // Whether another kernel takes a token of this step.
 __device__ inline bool in_prompt(const AttendArgs& args, int token) {

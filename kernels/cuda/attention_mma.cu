@@ -64,9 +64,10 @@ struct Layout {
 // to exchange); CUDA cores take 130 a head (loads, conversions, fmaf), in half as many warps as heads.
 constexpr int64_t kFewestHeads = 4;
 
-// kTiles: 8-column tiles of a warp; v_dim = 64 * kTiles. kWalk: all stretches, combined here.
+// kTiles: 8-column tiles of a warp; v_dim = 64 * kTiles. kWalk: all stretches, combined here. Blocks of a
+// multiprocessor: two where the compiler would spill for more, else its own choice (0).
 template <Type kType, int kTiles, bool kWalk>
-__global__ void __launch_bounds__(kWarps* kWarp) attend_mma_kernel(AttendArgs args) {
+__global__ void __launch_bounds__(kWarps* kWarp, kTiles > 2 || kWalk ? 2 : 0) attend_mma_kernel(AttendArgs args) {
   begin_kernel();
   VITRINE_SHARED_BYTES(shared);
   using Number = Terms<kType>;

@@ -1,16 +1,16 @@
 // Attention of prompts on matrix instructions (FlashAttention-2: arXiv 2307.08691), over
 // 16-bit caches. A row is a query head of a token; a block takes 64 or 128 rows of one kv
-// head, the heads of a token one after the other, and walks over tiles of positions, the
-// next one on its way while one is computed:
+// head, the heads of a token one after the other, and walks over tiles of 32 or 64
+// positions, the next one on its way while one is computed:
 //   scores   16 rows of a warp x a tile, float32; queries rounded to the cache's type once
 //   softmax  in registers: running maximum and sum of a row (powers of two)
 //   values   weights rounded to the cache's type, sums in float32
 // Two warps share 16 rows of long keys (MLA): each half of a key's columns, whose sums they
 // exchange, and half of the values' columns.
 //
-// Rows of a run (attend.h) are computed together, and what other runs of the block have summed
-// up is not touched: what is not finite in a sequence stays there. Within a block of a run,
-// what is not finite in values reaches the tokens before them.
+// The runs of a block (attend.h) are computed one after the other, each from its own positions
+// alone: what is not finite in a sequence stays there. Within one it may reach earlier tokens
+// of the block, whose weight for it is zero.
 #include "kernels/cuda/attend.h"
 #include "kernels/cuda/matrix_instructions.h"
 
@@ -98,7 +98,6 @@ __global__ void __launch_bounds__(S::kThreads) attend_prompt_kernel(AttendArgs a
   // has written itself: step by step, the columns of its 16 numbers in each 16 * kSharing.
   uint8_t* queries = shared + S::kQueriesAt + (warp / S::kSharing * kTiles * 16) * S::kKeyPitch;
   float scale[kTiles][2];
-  int length[kTiles][2];  // positions a row sees end there; -1: padding, 0: nothing to do
 #pragma unroll
   for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
@@ -106,15 +105,6 @@ __global__ void __launch_bounds__(S::kThreads) attend_prompt_kernel(AttendArgs a
       const int row = row_of(m, j);
       const bool live = row < end_row;
       const int token = live ? row / args.group : 0, head = kv_head * args.group + (live ? row % args.group : 0);
-      length[m][j] = 0;
-      if (live) {
-        int32_t page = 0;
-        const BatchMap::Verdict verdict = batch.look(token, cache, page);
-        if (verdict == BatchMap::kGood) length[m][j] = batch.pos[token] + 1;
-        if (verdict == BatchMap::kPadding) length[m][j] = -1;
-        if (verdict == BatchMap::kBadPage) atomicOr(args.faults, kFaultPage);
-        if (verdict == BatchMap::kBadPosition) atomicOr(args.faults, kFaultPosition);
-      }
       const auto element = [&](int i) {
         if (!live || i >= args.q_dim + args.rope_dim) return 0.0f;
         return i < args.q_dim ? args.q[head * args.q_head + token * args.q_token + i]
@@ -155,26 +145,24 @@ __global__ void __launch_bounds__(S::kThreads) attend_prompt_kernel(AttendArgs a
   }
 
   for (int run = first_token, next; run < end_token; run = next) {
-    next = run + 1;
-    while (next < end_token && continues_run(batch, next)) ++next;
+    next = run + 1 + run_after(batch, run, end_token, end_token);
     if (!run_reaches(batch, run, args.tokens, args.prompt_run)) continue;  // not for this kernel
     const int sequence = batch.seq[run];
     const bool known = sequence >= 0 && sequence < batch.sequences;
-    // Positions that tokens of the run see. They are those that a token sees: all of them have been stored.
+    // The tokens see the first `seen` positions, one more each; of positions before a window all have gone. What lies
+    // between `begin` and `end` some token sees: it has been stored.
     const int most = batch.blocks * cache.page_tokens - 1;
-    const int end = known ? min(batch.pos[next - 1], most) + 1 : 0, seen = min(batch.pos[run], most) + 1;
+    const int seen = min(batch.pos[run], most) + 1, end = known ? min(batch.pos[next - 1], most) + 1 : 0;
     const int begin = window > 0 ? max(seen - window, 0) : 0;
+    for (int token = run + thread; token < next; token += S::kThreads) {
+      int32_t page = 0;
+      const BatchMap::Verdict verdict = batch.look(token, cache, page);
+      if (verdict == BatchMap::kBadPage) atomicOr(args.faults, kFaultPage);
+      if (verdict == BatchMap::kBadPosition) atomicOr(args.faults, kFaultPosition);
+    }
 
     float out[kTiles][S::kColumns][4] = {}, largest[kTiles][2], total[kTiles][2] = {};
-    int to[kTiles][2];  // rows see positions before it, in this run
-    for (int m = 0; m < kTiles; ++m) {
-      for (int j = 0; j < 2; ++j) {
-        const int row = row_of(m, j);
-        const bool inside = row >= run * args.group && row < min(next * args.group, end_row);
-        to[m][j] = inside ? max(length[m][j], 0) : 0;
-        largest[m][j] = -INFINITY;
-      }
-    }
+    for (int m = 0; m < kTiles; ++m) largest[m][0] = largest[m][1] = -INFINITY;
 
     const auto bring = [&](int tile) {
       uint8_t* stage = shared + tile % kStages * S::kStageBytes;
@@ -263,13 +251,16 @@ __global__ void __launch_bounds__(S::kThreads) attend_prompt_kernel(AttendArgs a
           }
         }
       }
+      // What rows of other runs get here is not looked at.
+      const bool masked = (tile + 1) * S::kTile > seen || (window > 0 && tile * S::kTile < end - window);
       uint32_t weights[kTiles][kGroups / 2][4];
 #pragma unroll
       for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
-          const int high = to[m][j] - tile * S::kTile, low = window > 0 ? high - window : 0;
-          if (low > 0 || high < S::kTile) {
+          if (masked) {
+            const int high = seen + row_of(m, j) / args.group - run - tile * S::kTile;
+            const int low = window > 0 ? high - window : 0;
 #pragma unroll
             for (int n = 0; n < 2 * kGroups; ++n) {
               const int position = 8 * (n / 2) + 2 * t + n % 2;
@@ -292,7 +283,9 @@ __global__ void __launch_bounds__(S::kThreads) attend_prompt_kernel(AttendArgs a
           largest[m][j] = top;
           total[m][j] = fmaf(total[m][j], keep, sum);  // of this lane
 #pragma unroll
-          for (int n = 0; n < kGroups; ++n) weights[m][n / 2][n % 2 * 2 + j] = two<kType>(s[m][n][2 * j], s[m][n][2 * j + 1]);
+          for (int n = 0; n < kGroups; ++n) {
+            weights[m][n / 2][n % 2 * 2 + j] = two<kType>(s[m][n][2 * j], s[m][n][2 * j + 1]);
+          }
 #pragma unroll
           for (int n = 0; n < S::kColumns; ++n) {
             out[m][n][2 * j] = out[m][n][2 * j] * keep;
@@ -322,14 +315,17 @@ __global__ void __launch_bounds__(S::kThreads) attend_prompt_kernel(AttendArgs a
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
         const float sum = row_sum(total[m][j]);
-        const int row = row_of(m, j);
-        if (row < run * args.group || row >= min(next * args.group, end_row) || length[m][j] == 0) continue;
-        const float by = length[m][j] < 0 ? 1.0f : sum;  // padding: zeros
-        float* y = args.y + (kv_head * args.group + row % args.group) * args.y_head + row / args.group * args.y_token;
+        const int row = row_of(m, j), token = row / args.group;
+        if (row >= end_row || token < run || token >= next) continue;
+        int32_t page = 0;
+        const BatchMap::Verdict verdict = batch.look(token, cache, page);
+        if (verdict != BatchMap::kGood && verdict != BatchMap::kPadding) continue;
+        const float factor = verdict == BatchMap::kPadding ? 1.0f : 1.0f / sum;  // zeros
+        float* y = args.y + (kv_head * args.group + row % args.group) * args.y_head + token * args.y_token;
 #pragma unroll
         for (int n = 0; n < 2 * S::kColumns; ++n) {
           const int column = (sharer * S::kColumns + n / 2) * 8 + 2 * t + n % 2;
-          if (column < args.v_dim) y[column] = out[m][n / 2][2 * j + n % 2] / by;
+          if (column < args.v_dim) y[column] = out[m][n / 2][2 * j + n % 2] * factor;
         }
       }
     }
@@ -339,7 +335,9 @@ __global__ void __launch_bounds__(S::kThreads) attend_prompt_kernel(AttendArgs a
 template <class Function>
 bool for_shape(const KvShape& shape, Function f) {
   const auto fits = [&]<class S>() {
-    if (shape.k_dim > S::kKeys || shape.v_dim > S::kValues || (shape.kind == KvShape::Kind::mla) != S::kMla) return false;
+    if ((shape.kind == KvShape::Kind::mla) != S::kMla || shape.k_dim > S::kKeys || shape.v_dim > S::kValues) {
+      return false;
+    }
     f.template operator()<S>();
     return true;
   };

@@ -123,6 +123,34 @@ TEST_P(CudaModel, QuantizedAsOnTheCpu) {
   }
 }
 
+// A step of so many tokens is a prompt, in which attention rounds to the cache's type, and of weights F16 nothing else.
+TEST_P(CudaModel, PromptsAsOnTheCpu) {
+  const ModelConfig& config = source_->config();
+  if (config.mla && config.rope.magnitude != 1) GTEST_SKIP() << "GGUF has no key for mscale beside mscale_all_dim";
+  const std::string bytes = gguf_from_weights(*source_, MlaLayout::split, Type::f16);
+  auto file = GgufModel::from_bytes(as_bytes(bytes), "test.gguf");
+  ASSERT_TRUE(file.has_value()) << file.error().to_string();
+  auto read = config_from_gguf(*file);
+  ASSERT_TRUE(read.has_value()) << read.error().to_string();
+  const Weights weights = Weights::from(std::move(*file), *read);
+  std::vector<TokenId> tokens;
+  while (tokens.size() < 70) tokens.push_back(expected_.tokens[tokens.size() * 5 % expected_.tokens.size()]);
+  const auto cpu_backend = cpu();
+  const auto cpu_model = runner(weights, *cpu_backend, Type::f16), model = runner(weights, *ops_, Type::f16);
+  ASSERT_TRUE(cpu_model && model);
+  const size_t n = config.vocabulary;
+  const std::vector<float> wanted = all_logits(*cpu_model, tokens);
+  for (const size_t chunk : {size_t{0}, size_t{66}}) {
+    const std::vector<float> found = all_logits(*model, tokens, chunk);
+    ASSERT_EQ(found.size(), wanted.size());
+    size_t off = 0;  // a token of experts that are nearly tied may get others
+    for (size_t at = 0; at < found.size(); at += n) {
+      off += worst_difference(std::span(found).subspan(at, n), std::span(wanted).subspan(at, n), n) > 5e-3;
+    }
+    EXPECT_LE(off, config.moe ? 2u : 0u) << chunk;
+  }
+}
+
 std::vector<Case> cases() {
   std::vector<Case> out;
   for (const Device device : {Device::emulated, Device::cuda}) {
