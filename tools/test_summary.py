@@ -19,7 +19,7 @@ def reason(case):
 
 def families(names):
     """Backends/Ffn.OneMlp/amx and Backends/Rows.Norms/amx are Backends/*/amx (2)."""
-    names = [re.sub(r" # GetParam\(\).*", "", name).strip() for name in names]
+    names = list(names)
     shape = lambda name: re.sub(r"^(\w+)/.*/(\w+)$", r"\1/*/\2", name)
     counts = collections.Counter(map(shape, names))
     return sorted({n if counts[shape(n)] == 1 else f"{shape(n)} ({counts[shape(n)]})" for n in names})
