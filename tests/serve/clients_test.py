@@ -242,6 +242,36 @@ def test_ollama(url):
         assert error.status_code == 404 and "nope" in str(error)
 
 
+def test_reasoning():
+    """A real model that reasons as the template's examples do: apart from its answer, in both directions."""
+    where = lambda city: {"role": "user", "content": f"Where is {city}?"}
+    with Server(PROGRAM, MODEL, "--chat-template", os.path.join(os.path.dirname(__file__), "reasoner.jinja")) as server:
+        client = openai.OpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0)
+        ask = lambda messages, **more: chat(client, messages=messages, max_tokens=60, **more)
+        whole = ask([where("Lisbon")])
+        message, used = whole.choices[0].message, whole.usage
+        assert message.content and message.reasoning_content, whole
+        assert "think>" not in message.content + message.reasoning_content, whole
+        assert 0 < used.completion_tokens_details.reasoning_tokens < used.completion_tokens, used
+        thought, said = "", ""
+        for event in ask([where("Lisbon")], stream=True):
+            delta = event.choices[0].delta
+            thought += getattr(delta, "reasoning_content", None) or ""
+            said += delta.content or ""
+            assert not (said and getattr(delta, "reasoning_content", None)), "reasoning after the answer has begun"
+        assert (thought, said) == (message.reasoning_content, message.content)
+        # What the template makes of reasoning that comes back is what the model wrote: it is read from the cache.
+        back = {"role": "assistant", "content": message.content, "reasoning_content": message.reasoning_content}
+        after = ask([where("Lisbon"), back, where("Oslo")])
+        without = ask([where("Lisbon"), {**back, "reasoning_content": ""}, where("Oslo")])
+        assert after.usage.prompt_tokens > without.usage.prompt_tokens, (after.usage, without.usage)
+        assert after.usage.prompt_tokens_details.cached_tokens >= used.total_tokens - 1, (after.usage, used)
+        answer = ollama.Client(host=server.url).chat(model="test-model", messages=[where("Lisbon")],
+                                                     options={"temperature": 0, "num_predict": 60}).message
+        assert (answer.thinking, answer.content) == (message.reasoning_content, message.content)
+        server.stop()
+
+
 def main():
     with Server(PROGRAM, MODEL, "--chat-template", HERMES, "--context", "2048") as server:
         client = openai.OpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0)
@@ -254,6 +284,8 @@ def main():
         test_ollama(server.url)
         print("ok test_ollama", flush=True)
         server.stop()
+    test_reasoning()
+    print("ok test_reasoning", flush=True)
 
 
 if __name__ == "__main__":
