@@ -28,7 +28,7 @@ struct Shape {
   static constexpr int kHeld = kHeld_;
   static constexpr bool kMla = kMla_;  // values are the first numbers of the keys
   static constexpr int kThreads = kRowWarps * kSharing * kWarp, kRows = kRowWarps * kRowTiles * 16;
-  static constexpr int kSteps = kKeys / 16 / kSharing, kColumns = kValues / 8 / kSharing;  // of a warp
+  static constexpr int kSteps = kKeys / 16 / kSharing, kColumns = kValues / 8 / kSharing;     // of a warp
   static constexpr int kKeyParts = kKeys / 8, kParts = kKeyParts + (kMla ? 0 : kValues / 8);  // of 16 bytes
   static constexpr int kKeyPitch = kKeys * 2, kValuePitch = kMla ? kKeyPitch : kValues * 2;
   static constexpr int kValuesAt = kMla ? 0 : kTile * kKeyPitch;
@@ -90,9 +90,7 @@ __global__ void __launch_bounds__(S::kThreads) attend_prompt_kernel(AttendArgs a
   const int end_row = min(block_row + S::kRows, args.tokens * args.group);
   const int first_token = block_row / args.group, end_token = (end_row - 1) / args.group + 1;
   // Rows g and g + 8 of the warp's tiles.
-  const auto row_of = [&](int m, int j) {
-    return block_row + (warp / S::kSharing * kTiles + m) * 16 + g + 8 * j;
-  };
+  const auto row_of = [&](int m, int j) { return block_row + (warp / S::kSharing * kTiles + m) * 16 + g + 8 * j; };
 
   // Queries, scaled so that the largest number of a row (of the warp's columns) lies in [1, 2). A warp reads what it
   // has written itself: step by step, the columns of its 16 numbers in each 16 * kSharing.

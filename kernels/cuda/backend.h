@@ -128,8 +128,8 @@ class CudaOps final : public Ops {
   MatrixWorkspaces matrix_;
   ReadyRows ready_;
   std::unique_ptr<ProductLibrary> library_;  // or null
-  DeviceMemory splits_;   // of attention
-  DeviceMemory staging_;  // bytes of a file on their way into planes
+  DeviceMemory splits_;                      // of attention
+  DeviceMemory staging_;                     // bytes of a file on their way into planes
   uint64_t random_count_ = 0;
 };
 

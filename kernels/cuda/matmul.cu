@@ -159,8 +159,8 @@ bool MatrixWork::prepare(const Tensor& x, Type type, bool hidden, Activations& o
   const auto planes = static_cast<int>(x.ne[1]);
   FormMemory& memory = hidden ? ops.matrix_.hidden_input : ops.matrix_.input;
   if (rounded) {
-    RowsToRound to{data,   x.stride[1], x.stride[2], planes, static_cast<int>(x.ne[0]), static_cast<int>(chunks_of(x.ne[0])),
-                   {}};
+    RowsToRound to{
+        data, x.stride[1], x.stride[2], planes, static_cast<int>(x.ne[0]), static_cast<int>(chunks_of(x.ne[0])), {}};
     if (!reserve(memory, type, to.chunks, rows, to.to)) return false;
     if (!hidden && to.to.terms) ops.ready_.overwrite(Form::terms);
     out = activations(to.to);

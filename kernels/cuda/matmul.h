@@ -28,9 +28,9 @@ struct Activations {
   const ActivationFactor* factors = nullptr;  // [rows][chunks * 4]
   const uint16_t* terms = nullptr;            // bf16, f8: [kTerms][rows][chunks * 128]
   int64_t term_stride = 0;
-  const uint8_t* e4m3 = nullptr;         // f8, prompts: [rows][chunks * 128]
-  const float* e4m3_factors = nullptr;   // [rows][chunks]
-  const float* x = nullptr;  // f32, f16: source row r, plane p at r * x_stride + p * x_plane
+  const uint8_t* e4m3 = nullptr;        // f8, prompts: [rows][chunks * 128]
+  const float* e4m3_factors = nullptr;  // [rows][chunks]
+  const float* x = nullptr;             // f32, f16: source row r, plane p at r * x_stride + p * x_plane
   int64_t x_stride = 0, x_plane = 0;
 };
 

@@ -114,9 +114,9 @@ bool MatrixWork::group(const Tensor& ids, int32_t experts, ExpertGroups& out) {
   out.pair_token = args.pair_token, out.position = args.position;
   out.live_pairs = args.start + experts;
   const Stream stream = ops.runtime_.stream();
-  return ops.check(launch(count_kernel, dim3(1), dim3(1024), static_cast<size_t>(2 * experts) * sizeof(int), stream,
-                          args),
-                   op) &&
+  return ops.check(
+             launch(count_kernel, dim3(1), dim3(1024), static_cast<size_t>(2 * experts) * sizeof(int), stream, args),
+             op) &&
          ops.check(launch(order_kernel, dim3(static_cast<unsigned>(experts)), dim3(kWarp), 0, stream, args), op);
 }
 

@@ -62,8 +62,8 @@ __global__ void __launch_bounds__(kTileThreads, 1) prompt_blocks_kernel(PromptAr
 #pragma unroll
     for (int i = 0; i < kTasks; ++i) {
       const int row = min(row_of(i), args.w.n_out - 1);
-      lanes[i] = load_lane<kType>(kGateUp && i % 2 == 1 ? args.up : args.w, int64_t{tile.at.plane} * args.w.n_out + row,
-                                  k, t);
+      lanes[i] =
+          load_lane<kType>(kGateUp && i % 2 == 1 ? args.up : args.w, int64_t{tile.at.plane} * args.w.n_out + row, k, t);
     }
   };
   const auto stage_of = [&](int k) { return shared + k % 2 * kStageBytes; };

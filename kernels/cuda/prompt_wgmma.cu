@@ -11,7 +11,7 @@ namespace vitrine::cuda {
 namespace {
 
 constexpr int kStages = 4;
-[[maybe_unused]] constexpr int kAhead = 2;   // stages on their way
+[[maybe_unused]] constexpr int kAhead = 2;      // stages on their way
 constexpr int kLinesAtOnce = kTileThreads / 8;  // of a stage; a thread brings 16 bytes of each
 constexpr int kWeightBytes = kTileRows * kLine, kStageBytes = kWeightBytes + kPromptTile * kLine;
 
@@ -161,11 +161,11 @@ cudaError_t launch_prompt_wgmma(Type type, bool gate_up, unsigned row_blocks, un
                                 const PromptArgs& args) {
   constexpr Type kF8 = Type::f8_e4m3;
   const auto kernel = type == kF8 ? gate_up ? prompt_wgmma_kernel<kF8, true> : prompt_wgmma_kernel<kF8, false>
-                      : gate_up   ? prompt_wgmma_kernel<Type::bf16, true>
+                      : gate_up ? prompt_wgmma_kernel<Type::bf16, true>
                                   : prompt_wgmma_kernel<Type::bf16, false>;
   const int blocks = gate_up ? args.hidden_chunks : (args.w.n_out + kTileRows - 1) / kTileRows;
-  return launch(kernel, dim3(static_cast<unsigned>(blocks), row_blocks, planes), dim3(kTileThreads), Layout::kBytes, stream,
-                args);
+  return launch(kernel, dim3(static_cast<unsigned>(blocks), row_blocks, planes), dim3(kTileThreads), Layout::kBytes,
+                stream, args);
 }
 
 }  // namespace vitrine::cuda

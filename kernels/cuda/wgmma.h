@@ -17,7 +17,7 @@
 
 namespace vitrine::cuda {
 
-inline constexpr int kLine = 128;         // bytes
+inline constexpr int kLine = 128;          // bytes
 inline constexpr int kGroupThreads = 128;  // of a warpgroup
 inline constexpr int kGroupRows = 64;
 inline constexpr int kGroupColumns = 128;
@@ -56,12 +56,14 @@ __device__ inline void products_done(float (&d)[64]) {
   for (int i = 0; i < 64; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
-#define VITRINE_D8(n) "+f"(d[n]), "+f"(d[n + 1]), "+f"(d[n + 2]), "+f"(d[n + 3]), "+f"(d[n + 4]), "+f"(d[n + 5]), "+f"(d[n + 6]), "+f"(d[n + 7])
+#define VITRINE_D8(n)                                                                                         \
+  "+f"(d[n]), "+f"(d[n + 1]), "+f"(d[n + 2]), "+f"(d[n + 3]), "+f"(d[n + 4]), "+f"(d[n + 5]), "+f"(d[n + 6]), \
+      "+f"(d[n + 7])
 #define VITRINE_WGMMA_64(instruction, tail)                                                                    \
   asm volatile("{.reg .pred add; setp.ne.b32 add, %66, 0; " instruction                                        \
-               " {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,"    \
-               "%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"    \
-               "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}, %64, %65, add" tail "; }"      \
+               " {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,"  \
+               "%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"  \
+               "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}, %64, %65, add" tail "; }"    \
                : VITRINE_D8(0), VITRINE_D8(8), VITRINE_D8(16), VITRINE_D8(24), VITRINE_D8(32), VITRINE_D8(40), \
                  VITRINE_D8(48), VITRINE_D8(56)                                                                \
                : "l"(a), "l"(b), "r"(static_cast<int>(add)))
@@ -131,7 +133,8 @@ void wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add, Numbers numbers) {
 
 inline void wgmma_bf16(float (&d)[64], uint64_t a, uint64_t b, bool add) {
   wgmma<16>(d, a, b, add, [](const uint8_t* bytes, float* out) {
-    for (int i = 0; i < 16; ++i) out[i] = bits_to_float(uint32_t{bytes[2 * i]} << 16 | uint32_t{bytes[2 * i + 1]} << 24);
+    for (int i = 0; i < 16; ++i)
+      out[i] = bits_to_float(uint32_t{bytes[2 * i]} << 16 | uint32_t{bytes[2 * i + 1]} << 24);
   });
 }
 inline void wgmma_e4m3(float (&d)[64], uint64_t a, uint64_t b, bool add) {

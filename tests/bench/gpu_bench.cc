@@ -416,7 +416,8 @@ class Bench {
         const auto predicted = plan(*known, whole, workload, eight).decode_rate;
         if (bound && predicted) {
           rows_.push_back({"  plan: deepseek-v3 on 8 x H200 at that rate, no communication",
-                           number(*predicted) + " tokens/s", percent(*predicted / *bound) + " of plan's bound", "", ""});
+                           number(*predicted) + " tokens/s", percent(*predicted / *bound) + " of plan's bound", "",
+                           ""});
         }
       }
       last = now;

@@ -76,9 +76,9 @@ TEST_P(SingleAttention, LatentsAgainstTheJudge) {
     int64_t v_dim, rope, heads, length;
     Type type;
   };
-  for (const Case& c :
-       {Case{512, 64, 16, 45, Type::f16}, Case{32, 8, 4, 33, Type::f32}, Case{20, 6, 3, 18, Type::bf16},
-        Case{512, 64, 20, 40, Type::bf16}, Case{64, 32, 5, 70, Type::f16}, Case{128, 16, 33, 70, Type::f16}, Case{256, 32, 16, 70, Type::bf16}}) {
+  for (const Case& c : {Case{512, 64, 16, 45, Type::f16}, Case{32, 8, 4, 33, Type::f32}, Case{20, 6, 3, 18, Type::bf16},
+                        Case{512, 64, 20, 40, Type::bf16}, Case{64, 32, 5, 70, Type::f16},
+                        Case{128, 16, 33, 70, Type::f16}, Case{256, 32, 16, 70, Type::bf16}}) {
     SCOPED_TRACE(c.v_dim);
     Scene scene(*ops, {.kind = KvShape::Kind::mla, .type = c.type, .k_dim = c.v_dim + c.rope, .v_dim = c.v_dim},
                 {c.length}, 6);

@@ -64,8 +64,8 @@ class Prompt : public testing::TestWithParam<Way> {
       const float inverse = largest > 0 ? 448.0f / largest : 0.0f, factor = largest / 448.0f;
       for (size_t i = chunk; i < end; ++i) {
         const auto v = static_cast<float>(x[i]);
-        out[i] = e4m3(weights) ? double{f8_e4m3_to_f32(f32_to_f8_e4m3(v * inverse))} * factor
-                               : bf16_to_f32(f32_to_bf16(v));
+        out[i] =
+            e4m3(weights) ? double{f8_e4m3_to_f32(f32_to_f8_e4m3(v * inverse))} * factor : bf16_to_f32(f32_to_bf16(v));
       }
     }
     return out;
@@ -246,8 +246,7 @@ std::vector<Judged> apply(const Layer& layer, uint64_t e, const Row& x, double s
     const Judged a = dot(layer.n, [&](size_t i) { return layer.gate.at(i, r, e) * row[i]; });
     const Judged b = dot(layer.n, [&](size_t i) { return layer.up.at(i, r, e) * row[i]; });
     hidden.push_back(silu(a.value) * b.value);
-    doubt.push_back(
-        slack * (1.1 * a.magnitude * std::fabs(b.value) + std::fabs(silu(a.value)) * b.magnitude) + 1e-7);
+    doubt.push_back(slack * (1.1 * a.magnitude * std::fabs(b.value) + std::fabs(silu(a.value)) * b.magnitude) + 1e-7);
   }
   const Row met_hidden = met(layer.down.type(), hidden);
   std::vector<Judged> out;
@@ -264,12 +263,9 @@ std::vector<Judged> apply(const Layer& layer, uint64_t e, const Row& x, double s
   return out;
 }
 
-constexpr std::pair<Type, Type> kTypes[] = {{Type::bf16, Type::bf16},
-                                            {Type::f8_e4m3, Type::f8_e4m3},
-                                            {Type::bf16, Type::f8_e4m3},
-                                            {Type::f8_e4m3, Type::bf16},
-                                            {Type::q4_k, Type::q6_k},
-                                            {Type::q8_0, Type::f8_e4m3}};
+constexpr std::pair<Type, Type> kTypes[] = {{Type::bf16, Type::bf16},    {Type::f8_e4m3, Type::f8_e4m3},
+                                            {Type::bf16, Type::f8_e4m3}, {Type::f8_e4m3, Type::bf16},
+                                            {Type::q4_k, Type::q6_k},    {Type::q8_0, Type::f8_e4m3}};
 
 TEST_P(Prompt, ExpertsAgainstTheJudge) {
   for (const auto& [gate_type, down_type] : kTypes) {

@@ -4,8 +4,8 @@
 // that change places where they meet: __syncthreads(), shuffles, matrix products of
 // a warp. So a barrier that only some threads reach, a shuffle with a missing lane,
 // a load at a wrong address or outside its alignment, a result read before it was
-// waited for is found on any machine. What it does not show: speed, races within a warp's step, and the rounding of sums
-// inside a matrix instruction.
+// waited for is found on any machine. What it does not show: speed, races within a warp's step, and the rounding of
+// sums inside a matrix instruction.
 #pragma once
 
 #include <bit>
