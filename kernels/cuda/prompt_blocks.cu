@@ -15,7 +15,7 @@ namespace {
 constexpr int kLinesOfChunk = 2;  // of 64 columns, in tiles of their own
 constexpr int kWeightBytes = kTileRows * kLine, kTokenBytes = kPromptTile * kLine;
 constexpr int kStageBytes = kLinesOfChunk * (kWeightBytes + kTokenBytes);
-constexpr int kTasks = kTileRows * 4 / kTileThreads;  // rows of a thread: row, row + 64, …
+[[maybe_unused]] constexpr int kTasks = kTileRows * 4 / kTileThreads;  // rows of a thread: row, row + 64, …
 static_assert(kTileThreads / 4 == kGroupRows);
 
 struct Layout {
@@ -45,13 +45,9 @@ __device__ inline void unpack(const Lane<kType>& lane, bool inside, int line, in
   }
 }
 
-template <Type kType, bool kGateUp>
-__global__ void __launch_bounds__(kTileThreads, 1) prompt_blocks_kernel(PromptArgs args) {
-  begin_kernel();
 #if defined(VITRINE_WGMMA)
-  VITRINE_SHARED_BYTES(shared);
-  PromptTile tile;
-  if (!tile.begin(args.rows, kGateUp)) return;
+template <Type kType, bool kGateUp, int kTokens>
+__device__ inline void compute(const PromptArgs& args, const PromptTile& tile, uint8_t* shared) {
   const int steps = args.w.chunks, t = tile.thread % 4, line = tile.thread / 4;
   const int64_t x_row = int64_t{steps} * kChunk;
 
@@ -69,16 +65,16 @@ __global__ void __launch_bounds__(kTileThreads, 1) prompt_blocks_kernel(PromptAr
   const auto stage_of = [&](int k) { return shared + k % 2 * kStageBytes; };
   // Sixteen threads bring a token's 256 bytes of a chunk.
   constexpr int kTokensAtOnce = kTileThreads / 16;
-  int32_t sources[kPromptTile / kTokensAtOnce];  // rows
+  int32_t sources[kTokens / kTokensAtOnce];  // rows
 #pragma unroll
-  for (int i = 0; i < kPromptTile / kTokensAtOnce; ++i) {
+  for (int i = 0; i < kTokens / kTokensAtOnce; ++i) {
     sources[i] = static_cast<int32_t>(tile.source(args.rows, tile.thread / 16 + i * kTokensAtOnce));
   }
   const auto bring_tokens = [&](int k) {
     uint8_t* tokens = stage_of(k) + kLinesOfChunk * kWeightBytes + tile.thread % 16 / 8 * kTokenBytes;
     const uint16_t* x = args.x.terms + int64_t{k} * kChunk + tile.thread % 16 * 8;
 #pragma unroll
-    for (int i = 0; i < kPromptTile / kTokensAtOnce; ++i) {
+    for (int i = 0; i < kTokens / kTokensAtOnce; ++i) {
       const int token = tile.thread / 16 + i * kTokensAtOnce;
       copy16_async(tokens + place_in_lines(token, tile.thread % 8), x + sources[i] * x_row, tile.live(token));
     }
@@ -91,7 +87,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) prompt_blocks_kernel(PromptAr
     }
   };
 
-  float acc[2][64] = {};
+  float acc[2][kTokens / 2] = {};
   fetch(0);
   bring_tokens(0);
   unpack_all(0);
@@ -124,6 +120,21 @@ __global__ void __launch_bounds__(kTileThreads, 1) prompt_blocks_kernel(PromptAr
   products_done(acc[0]);
   products_done(acc[1]);
   finish_tile<kGateUp>(args, tile, acc, reinterpret_cast<float*>(shared + Layout::kLargest));
+}
+#endif
+
+template <Type kType, bool kGateUp>
+__global__ void __launch_bounds__(kTileThreads, 1) prompt_blocks_kernel(PromptArgs args) {
+  begin_kernel();
+#if defined(VITRINE_WGMMA)
+  VITRINE_SHARED_BYTES(shared);
+  PromptTile tile;
+  if (!tile.begin(args.rows, kGateUp)) return;
+  if (tile.is_short()) {
+    compute<kType, kGateUp, kPromptTile / 2>(args, tile, shared);
+  } else {
+    compute<kType, kGateUp, kPromptTile>(args, tile, shared);
+  }
 #endif
 }
 

@@ -31,7 +31,7 @@ struct Loader {
   unsigned live;              // a bit for each of `tokens`
 };
 
-template <Type kType, bool kGateUp>
+template <Type kType, bool kGateUp, int kTokens>
 __device__ inline void bring(const Loader& from, int k, uint8_t* shared) {
   uint8_t* stage = shared + k % kStages * kStageBytes;
   const int64_t column = int64_t{k} * kLine;
@@ -45,26 +45,22 @@ __device__ inline void bring(const Loader& from, int k, uint8_t* shared) {
                  first + (inside ? row : 0) * from.row_bytes + column, inside);
   }
 #pragma unroll
-  for (int i = 0; i < kPromptTile / kLinesAtOnce; ++i) {
+  for (int i = 0; i < kTokens / kLinesAtOnce; ++i) {
     copy16_async(stage + kWeightBytes + place_in_lines(from.line + i * kLinesAtOnce, from.part),
                  from.tokens[i] + column, from.live >> i & 1);
   }
   if constexpr (kType == Type::f8_e4m3) {
-    if (threadIdx.x < kPromptTile) {
+    if (threadIdx.x < kTokens) {
       auto* factors = reinterpret_cast<float*>(shared + Layout::kFactors) + k % kStages * kPromptTile;
       copy4_async(factors + threadIdx.x, from.factors + k);
     }
   }
 }
 
-template <Type kType, bool kGateUp>
-__global__ void __launch_bounds__(kTileThreads, 1) prompt_wgmma_kernel(PromptArgs args) {
-  begin_kernel();
 #if defined(VITRINE_WGMMA)
-  VITRINE_SHARED_BYTES(shared);
+template <Type kType, bool kGateUp, int kTokens>
+__device__ inline void compute(const PromptArgs& args, const PromptTile& tile, uint8_t* shared) {
   constexpr bool kE4m3 = kType == Type::f8_e4m3;
-  PromptTile tile;
-  if (!tile.begin(args.rows, kGateUp)) return;
   const int64_t row_bytes = int64_t{args.w.chunks} * kChunk * (kE4m3 ? 1 : 2);
   const int steps = static_cast<int>(row_bytes / kLine);
 
@@ -76,7 +72,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) prompt_wgmma_kernel(PromptArg
   from.weights[0] = args.w.q + first_byte;
   if constexpr (kGateUp) from.weights[1] = args.up.q + first_byte;
   const uint8_t* x = kE4m3 ? args.x.e4m3 : reinterpret_cast<const uint8_t*>(args.x.terms);
-  for (int i = 0; i < kPromptTile / kLinesAtOnce; ++i) {
+  for (int i = 0; i < kTokens / kLinesAtOnce; ++i) {
     const int token = from.line + i * kLinesAtOnce;
     from.tokens[i] = x + tile.source(args.rows, token) * row_bytes + from.part * 16;
     from.live |= static_cast<unsigned>(tile.live(token)) << i;
@@ -85,9 +81,9 @@ __global__ void __launch_bounds__(kTileThreads, 1) prompt_wgmma_kernel(PromptArg
     from.factors = args.x.e4m3_factors + tile.source(args.rows, tile.thread % kPromptTile) * args.w.chunks;
   }
 
-  float acc[2][64] = {};
+  float acc[2][kTokens / 2] = {};
   for (int k = 0; k < kAhead; ++k) {
-    if (k < steps) bring<kType, kGateUp>(from, k, shared);
+    if (k < steps) bring<kType, kGateUp, kTokens>(from, k, shared);
     copies_commit();
   }
   for (int k = 0; k < steps; ++k) {
@@ -103,7 +99,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) prompt_wgmma_kernel(PromptArg
     copies_wait<kAhead - 1>();
     shared_written();
     __syncthreads();  // stage k has come; of the products, those of step k - 1 may still go on
-    if (k + kAhead < steps) bring<kType, kGateUp>(from, k + kAhead, shared);
+    if (k + kAhead < steps) bring<kType, kGateUp, kTokens>(from, k + kAhead, shared);
     copies_commit();
     const uint8_t* stage = shared + k % kStages * kStageBytes;
     const uint64_t tokens = tile_descriptor(stage + kWeightBytes);
@@ -124,7 +120,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) prompt_wgmma_kernel(PromptArg
       const auto* factors = reinterpret_cast<const float*>(shared + Layout::kFactors) + k % kStages * kPromptTile;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        float part[64];
+        float part[kTokens / 2];
         products_begin();
 #pragma unroll
         for (int j = 0; j < kLine / kStepBytes; ++j) {
@@ -134,7 +130,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) prompt_wgmma_kernel(PromptArg
         products_wait<0>();
         products_done(part);
 #pragma unroll
-        for (int j = 0; j < kPromptTile / 8; ++j) {
+        for (int j = 0; j < kTokens / 8; ++j) {
           const uint2 both = load8(factors + 8 * j + 2 * tile.t);
           const float of_token[2] = {bits_to_float(both.x), bits_to_float(both.y)};
 #pragma unroll
@@ -152,6 +148,21 @@ __global__ void __launch_bounds__(kTileThreads, 1) prompt_wgmma_kernel(PromptArg
   products_done(acc[1]);
 
   finish_tile<kGateUp>(args, tile, acc, reinterpret_cast<float*>(shared + Layout::kLargest));
+}
+#endif
+
+template <Type kType, bool kGateUp>
+__global__ void __launch_bounds__(kTileThreads, 1) prompt_wgmma_kernel(PromptArgs args) {
+  begin_kernel();
+#if defined(VITRINE_WGMMA)
+  VITRINE_SHARED_BYTES(shared);
+  PromptTile tile;
+  if (!tile.begin(args.rows, kGateUp)) return;
+  if (tile.is_short()) {
+    compute<kType, kGateUp, kPromptTile / 2>(args, tile, shared);
+  } else {
+    compute<kType, kGateUp, kPromptTile>(args, tile, shared);
+  }
 #endif
 }
 

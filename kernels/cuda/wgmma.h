@@ -1,5 +1,5 @@
 // The matrix instructions of a warpgroup (PTX ISA, wgmma; compute capability 9.0a):
-// four warps multiply 64 rows by 128 columns, both read from shared memory, 32 bytes
+// four warps multiply 64 rows by 64 or 128 columns, both read from shared memory, 32 bytes
 // of k at a time, while the threads go on. With g = lane / 4 and t = lane % 4 a thread
 // of warp w holds of the result, in d[4j + i], row 16w + g + 8 (i / 2), column
 // 8j + 2t + i % 2.
@@ -20,7 +20,6 @@ namespace vitrine::cuda {
 inline constexpr int kLine = 128;          // bytes
 inline constexpr int kGroupThreads = 128;  // of a warpgroup
 inline constexpr int kGroupRows = 64;
-inline constexpr int kGroupColumns = 128;
 inline constexpr int kStepBytes = 32;  // of k, of one instruction
 
 __device__ inline int place_in_lines(int line, int c) { return line * kLine + ((c ^ (line & 7)) << 4); }
@@ -51,30 +50,46 @@ __device__ inline void products_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
 }
 // After the wait, before d is read: keeps the compiler from reading it earlier.
-__device__ inline void products_done(float (&d)[64]) {
+template <int kResults>
+__device__ inline void products_done(float (&d)[kResults]) {
 #pragma unroll
-  for (int i = 0; i < 64; ++i) asm volatile("" : "+f"(d[i])::"memory");
+  for (int i = 0; i < kResults; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
-#define VITRINE_D8(n)                                                                                         \
-  "+f"(d[n]), "+f"(d[n + 1]), "+f"(d[n + 2]), "+f"(d[n + 3]), "+f"(d[n + 4]), "+f"(d[n + 5]), "+f"(d[n + 6]), \
-      "+f"(d[n + 7])
-#define VITRINE_WGMMA_64(instruction, tail)                                                                    \
-  asm volatile("{.reg .pred add; setp.ne.b32 add, %66, 0; " instruction                                        \
-               " {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,"  \
-               "%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"  \
-               "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}, %64, %65, add" tail "; }"    \
-               : VITRINE_D8(0), VITRINE_D8(8), VITRINE_D8(16), VITRINE_D8(24), VITRINE_D8(32), VITRINE_D8(40), \
-                 VITRINE_D8(48), VITRINE_D8(56)                                                                \
+// clang-format off
+#define VITRINE_D8(n) "+f"(d[n]), "+f"(d[n + 1]), "+f"(d[n + 2]), "+f"(d[n + 3]), \
+                      "+f"(d[n + 4]), "+f"(d[n + 5]), "+f"(d[n + 6]), "+f"(d[n + 7])
+#define VITRINE_WGMMA_N64(instruction, tail)                                                             \
+  asm volatile("{.reg .pred add; setp.ne.b32 add, %34, 0; " instruction                                  \
+               " {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23," \
+               "%24,%25,%26,%27,%28,%29,%30,%31}, %32, %33, add" tail "; }"                              \
+               : VITRINE_D8(0), VITRINE_D8(8), VITRINE_D8(16), VITRINE_D8(24)                            \
                : "l"(a), "l"(b), "r"(static_cast<int>(add)))
+#define VITRINE_WGMMA_N128(instruction, tail)                                                            \
+  asm volatile("{.reg .pred add; setp.ne.b32 add, %66, 0; " instruction                                  \
+               " {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23," \
+               "%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45," \
+               "%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}, %64, %65, add" \
+               tail "; }"                                                                                \
+               : VITRINE_D8(0), VITRINE_D8(8), VITRINE_D8(16), VITRINE_D8(24), VITRINE_D8(32),           \
+                 VITRINE_D8(40), VITRINE_D8(48), VITRINE_D8(56)                                          \
+               : "l"(a), "l"(b), "r"(static_cast<int>(add)))
+// clang-format on
 
+__device__ inline void wgmma_bf16(float (&d)[32], uint64_t a, uint64_t b, bool add) {
+  VITRINE_WGMMA_N64("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16", ", 1, 1, 0, 0");
+}
 __device__ inline void wgmma_bf16(float (&d)[64], uint64_t a, uint64_t b, bool add) {
-  VITRINE_WGMMA_64("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", ", 1, 1, 0, 0");
+  VITRINE_WGMMA_N128("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", ", 1, 1, 0, 0");
+}
+__device__ inline void wgmma_e4m3(float (&d)[32], uint64_t a, uint64_t b, bool add) {
+  VITRINE_WGMMA_N64("wgmma.mma_async.sync.aligned.m64n64k32.f32.e4m3.e4m3", ", 1, 1");
 }
 __device__ inline void wgmma_e4m3(float (&d)[64], uint64_t a, uint64_t b, bool add) {
-  VITRINE_WGMMA_64("wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3", ", 1, 1");
+  VITRINE_WGMMA_N128("wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3", ", 1, 1");
 }
-#undef VITRINE_WGMMA_64
+#undef VITRINE_WGMMA_N64
+#undef VITRINE_WGMMA_N128
 #undef VITRINE_D8
 
 #endif
@@ -92,7 +107,8 @@ template <int kLeft>
 void products_wait() {
   emulated::wait_for_groups(emulated::Beside::products, kLeft);
 }
-inline void products_done(float (&)[64]) {}
+template <int kResults>
+void products_done(float (&)[kResults]) {}
 
 // The 32 bytes of row r that an instruction reads.
 inline void tile_bytes(uint64_t descriptor, int r, uint8_t (&out)[kStepBytes]) {
@@ -105,8 +121,8 @@ inline void tile_bytes(uint64_t descriptor, int r, uint8_t (&out)[kStepBytes]) {
 }
 
 // `numbers`: a row's 32 bytes as floats.
-template <int kNumbers, class Numbers>
-void wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add, Numbers numbers) {
+template <int kNumbers, int kResults, class Numbers>
+void wgmma(float (&d)[kResults], uint64_t a, uint64_t b, bool add, Numbers numbers) {
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x % kGroupThreads / 32);
   emulated::beside(emulated::Beside::products, [=, &d] {
     const int g = lane / 4, t = lane % 4;
@@ -116,7 +132,7 @@ void wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add, Numbers numbers) {
       tile_bytes(a, 16 * warp + g + 8 * i, bytes);
       numbers(bytes, rows[i]);
     }
-    for (int j = 0; j < kGroupColumns / 8; ++j) {
+    for (int j = 0; j < kResults / 4; ++j) {
       for (int i = 0; i < 2; ++i) {
         tile_bytes(b, 8 * j + 2 * t + i, bytes);
         numbers(bytes, column);
@@ -131,13 +147,15 @@ void wgmma(float (&d)[64], uint64_t a, uint64_t b, bool add, Numbers numbers) {
   });
 }
 
-inline void wgmma_bf16(float (&d)[64], uint64_t a, uint64_t b, bool add) {
+template <int kResults>
+void wgmma_bf16(float (&d)[kResults], uint64_t a, uint64_t b, bool add) {
   wgmma<16>(d, a, b, add, [](const uint8_t* bytes, float* out) {
     for (int i = 0; i < 16; ++i)
       out[i] = bits_to_float(uint32_t{bytes[2 * i]} << 16 | uint32_t{bytes[2 * i + 1]} << 24);
   });
 }
-inline void wgmma_e4m3(float (&d)[64], uint64_t a, uint64_t b, bool add) {
+template <int kResults>
+void wgmma_e4m3(float (&d)[kResults], uint64_t a, uint64_t b, bool add) {
   wgmma<32>(d, a, b, add, [](const uint8_t* bytes, float* out) {
     for (int i = 0; i < 32; ++i) out[i] = f8_e4m3_to_f32(bytes[i]);
   });
