@@ -60,12 +60,12 @@ CanaryMatcher::CanaryMatcher(const std::vector<Canary>& canaries) {
     add("percent", percent_all(canary.value), true);
     add("hex", to_hex(as_bytes(canary.value)), true);
     for (size_t shift = 0; shift < 3; ++shift) {
-      std::string core = base64_core(canary.value, shift), url = core;
+      const std::string core = base64_core(canary.value, shift);
+      std::string url = core;
       std::replace(url.begin(), url.end(), '+', '-');
       std::replace(url.begin(), url.end(), '/', '_');
-      const bool differs = url != core;
-      add("base64", std::move(core), false);
-      if (differs) add("base64url", std::move(url), false);
+      add("base64", core, false);
+      if (url != core) add("base64url", std::move(url), false);
     }
   }
 }
