@@ -4,13 +4,14 @@
 #include <dirent.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/json_writer.h"
@@ -74,59 +75,80 @@ Address read_address(int socket, int (*ask)(int, sockaddr*, socklen_t*)) {
   return out;
 }
 
-std::string describe(int socket, int domain, int type) {
-  const bool internet = domain == AF_INET || domain == AF_INET6;
+// Of a descriptor that is a socket; 0 of any other. By its name, since another thread may be closing it.
+uint64_t socket_inode(int socket) {
+  char link[64];
+  const ssize_t length = readlink(("/proc/self/fd/" + std::to_string(socket)).c_str(), link, sizeof link);
+  constexpr std::string_view kBegin = "socket:[";
+  const std::string_view name(link, length > 0 ? static_cast<size_t>(length) : 0);
+  uint64_t inode = 0;
+  if (name.starts_with(kBegin)) std::from_chars(name.data() + kBegin.size(), name.data() + name.size(), inode);
+  return inode;
+}
+
+struct Socket {
+  uint64_t inode = 0;
+  int domain = -1, type = -1;
+  bool listening = false;
+  Address own, peer;
+
+  bool stream() const { return (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM; }
+};
+
+// Nothing when it is not a socket, or was closed while it was asked: its number may be another's by then, and answers
+// of two must not be taken for those of one.
+std::optional<Socket> ask(int descriptor) {
+  Socket out;
+  out.inode = socket_inode(descriptor);
+  if (out.inode == 0) return std::nullopt;
+  out.domain = option(descriptor, SO_DOMAIN);
+  out.type = option(descriptor, SO_TYPE);
+  out.listening = option(descriptor, SO_ACCEPTCONN) == 1;
+  out.own = read_address(descriptor, getsockname);
+  out.peer = read_address(descriptor, getpeername);
+  if (socket_inode(descriptor) != out.inode) return std::nullopt;
+  return out;
+}
+
+std::string describe(const Socket& socket) {
   std::string out;
-  if (!internet) {
-    out = "family " + std::to_string(domain);
-  } else if (type == SOCK_STREAM) {
+  if (socket.domain != AF_INET && socket.domain != AF_INET6) {
+    out = "family " + std::to_string(socket.domain);
+  } else if (socket.type == SOCK_STREAM) {
     out = "tcp";
-  } else if (type == SOCK_DGRAM) {
+  } else if (socket.type == SOCK_DGRAM) {
     out = "udp";
   } else {
-    out = "socket type " + std::to_string(type);
+    out = "socket type " + std::to_string(socket.type);
   }
-  const Address peer = internet ? read_address(socket, getpeername) : Address();
-  return out + " " + (peer.known ? peer.text : "not connected");
+  return out + " " + (socket.peer.known ? socket.peer.text : "not connected");
 }
 
 }  // namespace
 
 SocketCensus take_census(std::set<uint16_t>& listened, const DeclaredAddresses& declared) {
-  struct Stream {
-    int socket, domain, type;
-    uint64_t inode;
-    uint16_t port;
-  };
   SocketCensus census;
-  std::vector<Stream> others;
-  census.complete = each_number("/proc/self/fd", [&](int socket) {
-    struct stat about = {};
-    if (fstat(socket, &about) != 0 || !S_ISSOCK(about.st_mode)) return;
-    const int domain = option(socket, SO_DOMAIN), type = option(socket, SO_TYPE);
-    if (domain == AF_UNIX) {
+  std::vector<Socket> others;
+  census.complete = each_number("/proc/self/fd", [&](int descriptor) {
+    auto socket = ask(descriptor);
+    if (!socket) return;
+    if (socket->domain == AF_UNIX) {
       ++census.unix_sockets;
-    } else if (domain == AF_NETLINK) {
+    } else if (socket->domain == AF_NETLINK) {
       ++census.netlink;
+    } else if (socket->listening) {
+      ++census.listening;
+      if (socket->own.known) listened.insert(socket->own.port);
     } else {
-      const Address own = read_address(socket, getsockname);
-      if (option(socket, SO_ACCEPTCONN) == 1) {
-        ++census.listening;
-        if (own.known) listened.insert(own.port);
-      } else if (domain >= 0) {  // else it was closed while it was asked
-        others.push_back({socket, domain, type, about.st_ino, own.port});
-      }
+      others.push_back(std::move(*socket));
     }
   });
-  for (const Stream& one : others) {
-    const bool internet = one.domain == AF_INET || one.domain == AF_INET6;
-    if (internet && one.type == SOCK_STREAM && listened.contains(one.port)) {
+  for (const Socket& one : others) {
+    if (one.stream() && listened.contains(one.own.port)) {
       ++census.accepted;
     } else {
-      const bool connected = internet && one.type == SOCK_STREAM;
-      const Address peer = connected && !declared.empty() ? read_address(one.socket, getpeername) : Address();
-      auto& side = peer.known && declared.contains(peer.text) ? census.upstream : census.elsewhere;
-      side.push_back({one.inode, describe(one.socket, one.domain, one.type)});
+      const bool upstream = one.stream() && one.peer.known && declared.contains(one.peer.text);
+      (upstream ? census.upstream : census.elsewhere).push_back({one.inode, describe(one)});
     }
   }
   return census;

@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <thread>
 
 namespace vitrine::serve {
 namespace {
@@ -38,7 +40,7 @@ sockaddr_in loopback(uint16_t port) {
 uint16_t listen_on(int fd) {
   sockaddr_in address = loopback(0);
   EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  EXPECT_EQ(listen(fd, 8), 0);
+  EXPECT_EQ(listen(fd, 128), 0);
   socklen_t length = sizeof address;
   EXPECT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length), 0);
   return ntohs(address.sin_port);
@@ -92,6 +94,51 @@ TEST(SocketCensus, CountsWhateverCouldSend) {
   EXPECT_EQ(more.elsewhere.size(), census.elsewhere.size());
   EXPECT_EQ(more.unix_sockets, census.unix_sockets + 2);
   EXPECT_EQ(more.netlink, census.netlink + 1);
+}
+
+// A client's connection that is closed while it is asked about is not taken for one that leads elsewhere.
+TEST(SocketCensus, ClientsMayLeaveMeanwhile) {
+  constexpr size_t kTogether = 64;
+  std::set<uint16_t> listened;
+  Fd server(socket(AF_INET, SOCK_STREAM, 0));
+  const uint16_t port = listen_on(server.get());
+  const pid_t clients = fork();
+  ASSERT_GE(clients, 0);
+  while (clients == 0) {
+    int client[kTogether];
+    for (int& one : client) {
+      one = socket(AF_INET, SOCK_STREAM, 0);
+      const linger reset = {1, 0};  // no port is left waiting
+      setsockopt(one, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+      const sockaddr_in address = loopback(port);
+      if (connect(one, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) _exit(0);
+    }
+    for (const int one : client) {
+      char byte;
+      (void)recv(one, &byte, 1, 0);  // until the server has closed it
+      close(one);
+    }
+  }
+  const size_t elsewhere = take_census(listened).elsewhere.size();
+  size_t left = 0;
+  std::thread leaving([&] {
+    std::vector<int> open;
+    for (int client; (client = accept(server.get(), nullptr, nullptr)) >= 0;) {
+      open.push_back(client);
+      if (open.size() < kTogether) continue;
+      for (const int one : open) close(one);
+      left += open.size();
+      open.clear();
+    }
+    for (const int one : open) close(one);
+  });
+  size_t most = 0;
+  for (int i = 0; i < 5000; ++i) most = std::max(most, take_census(listened).elsewhere.size());
+  shutdown(server.get(), SHUT_RDWR);  // accept() fails, and so does connect()
+  leaving.join();
+  EXPECT_EQ(waitpid(clients, nullptr, 0), clients);
+  EXPECT_GT(left, kTogether);
+  EXPECT_EQ(most, elsewhere);
 }
 
 TEST(ConnectionWatch, TheDeclaredEngineIsCountedApart) {
