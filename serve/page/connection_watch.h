@@ -6,7 +6,7 @@
 // send. Unix and netlink sockets lead nowhere outside this machine and are
 // counted apart; so are connections to the engine that a gateway was told to use.
 //
-// Limits: what is opened and closed between two looks is missed, and so is a
+// Limits: what is opened and closed between two looks, or during one, is missed, and so is a
 // socket that is registered with an io_uring alone. A seccomp filter that forbids
 // both closes this gap; whether a filter is on is read from /proc/self/task.
 #pragma once
