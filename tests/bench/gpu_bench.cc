@@ -306,7 +306,8 @@ class Bench {
                   y->f32(0, n, tokens));
       });
       if (!seconds) return tl::make_unexpected(seconds.error());
-      const double operations = 2.0 * 3 * n * n_ff * used * tokens, rate = operations / median(*seconds);
+      const double operations = 2.0 * 3 * n * static_cast<double>(n_ff) * used * tokens,
+                   rate = operations / median(*seconds);
       const std::string name = "moe prefill 4096, " + std::string(type_name(type)) + how;
       print({{"work", name}, {"operations", operations}, {"seconds", *seconds}});
       const bool best = *how == '\0', gated = type == Type::bf16 && best;

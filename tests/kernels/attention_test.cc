@@ -150,7 +150,7 @@ TEST(SameBits, AttentionInAnyChunksAndCompany) {
             EXPECT_TRUE(ops->sync());
           };
           for (const int64_t chunk : {length, int64_t{1}, int64_t{13}, int64_t{32}}) {
-            for (const int64_t page : {16, 64}) {
+            for (const int64_t page : {chunk == 32 ? 64 : 16}) {
               KvShape paged = shape;
               paged.page_tokens = page;
               Scene scene(*ops, paged, {length}, static_cast<uint32_t>(chunk));
